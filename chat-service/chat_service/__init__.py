@@ -1,0 +1,1 @@
+"""Conversations, messages, and generations that outlive connections."""

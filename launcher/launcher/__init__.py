@@ -1,0 +1,1 @@
+"""The `synapscale` command: every service in one process, with an embedded PostgreSQL."""

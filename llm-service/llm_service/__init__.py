@@ -1,0 +1,1 @@
+"""One interface to every provider, and a fallback that keeps its word."""

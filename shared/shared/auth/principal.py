@@ -1,0 +1,45 @@
+"""The caller of a route, as its signature shows it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
+
+from shared.errors import InsufficientScope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A verified caller. `token` is what they showed; calls made for them to other services carry it on."""
+
+    user_id: str
+    organization_id: str
+    session_id: str
+    scopes: frozenset[str]
+    expires_at: int
+    token: str = field(repr=False)
+
+
+# Only documents the scheme (and gives /docs its Authorize button); the verifier reads the header itself.
+_documented = OAuth2PasswordBearer(tokenUrl="/api/auth/token", auto_error=False, scheme_name="password")
+
+
+async def current_principal(request: Request, _: Annotated[str | None, Depends(_documented)]) -> Principal:
+    principal: Principal = await request.state.verifier.principal_of(request.headers.get("authorization"))
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+def requires(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that lets only callers with `scope` pass: `Annotated[Principal, Depends(requires("llm:read"))]`."""
+
+    async def principal_with_scope(principal: CurrentPrincipal) -> Principal:
+        if scope not in principal.scopes:
+            raise InsufficientScope(scope)
+        return principal
+
+    return principal_with_scope

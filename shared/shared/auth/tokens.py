@@ -1,0 +1,91 @@
+"""Access tokens: ES256 `at+jwt` (RFC 9068), verified with one algorithm and only our own keys."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import jwt
+from jwt import PyJWK
+
+from shared.auth.principal import Principal
+from shared.errors import Unauthorized
+
+ALGORITHM = "ES256"
+TOKEN_TYPE = "at+jwt"  # noqa: S105 # a media type, not a secret
+AUDIENCE = "synapscale"
+REQUIRED_CLAIMS = ["iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "sid", "org"]
+LONGEST_TOKEN = 8192
+CLOCK_SKEW = 5
+"""Seconds by which the clocks of two hosts may differ."""
+
+
+class KeySource(ABC):
+    """Where verification keys come from."""
+
+    @abstractmethod
+    async def find(self, kid: str) -> PyJWK | None:
+        """The public key of that id, or None if it is not one of ours. Raises Unavailable if nobody can say."""
+
+
+class TokenVerifier:
+    """Turns an Authorization header into a Principal, or raises Unauthorized."""
+
+    def __init__(self, keys: KeySource, *, issuer: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+
+    async def principal_of(self, authorization: str | None) -> Principal:
+        """Raises Unauthorized where the header is missing, is not a bearer token, or the token does not hold."""
+        token = bearer_token(authorization)
+        if token is None:
+            raise Unauthorized("Send an access token: Authorization: Bearer <token>.")
+        return await self.verify(token)
+
+    async def verify(self, token: str) -> Principal:
+        """Checks signature, type, issuer, audience, times and the presence of every claim."""
+        claims = await self._claims(token)
+        return Principal(
+            user_id=claims["sub"],
+            organization_id=claims["org"],
+            session_id=claims["sid"],
+            scopes=frozenset(claims["scope"].split()),
+            expires_at=claims["exp"],
+            token=token,
+        )
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > LONGEST_TOKEN:
+            raise _invalid("The access token is too long.")
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != TOKEN_TYPE:
+                raise _invalid("The access token is not of the expected type.")
+            key = await self._keys.find(str(header.get("kid", "")))
+            if key is None:
+                raise _invalid("The access token was signed with an unknown key.")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                leeway=CLOCK_SKEW,
+                options={"require": REQUIRED_CLAIMS},
+            )
+        except jwt.ExpiredSignatureError:
+            raise _invalid("The access token has expired.") from None
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise _invalid("The access token is not valid.") from None
+        if not all(isinstance(claims[name], str) for name in ("sub", "org", "sid", "scope")):
+            raise _invalid("The access token is not valid.")
+        return claims
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """The credential of an `Authorization: Bearer …` header (RFC 6750 §2.1), or None if it is not one."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    credential = credential.strip()
+    return credential if scheme.lower() == "bearer" and credential else None
+
+
+def _invalid(detail: str) -> Unauthorized:
+    return Unauthorized(detail, error="invalid_token")

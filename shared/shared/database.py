@@ -1,0 +1,65 @@
+"""One engine per service, one transaction per request, committed before the answer is sent."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import MetaData, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+Sessions = async_sessionmaker[AsyncSession]
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def metadata_of(schema: str) -> MetaData:
+    """The tables of one service: they live in a PostgreSQL schema of their own."""
+    return MetaData(schema=schema, naming_convention=NAMING)
+
+
+def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"timeout": 5, "server_settings": {"timezone": "UTC"}},
+    )
+
+
+@asynccontextmanager
+async def database(url: str | None) -> AsyncIterator[Sessions]:
+    """The sessions of a service for as long as it runs."""
+    if url is None:
+        raise RuntimeError(
+            "SYNAPSCALE_DATABASE_URL is not set. `synapscale up` brings a PostgreSQL of its own; "
+            "a service started alone needs the address of one."
+        )
+    engine = create_engine(url)
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False)
+    finally:
+        await engine.dispose()
+
+
+async def ping(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Opens the request's transaction; it commits before the answer, so a failing commit is a failing request."""
+    sessions: Sessions = request.state.sessions
+    async with sessions.begin() as opened:
+        yield opened
+
+
+Session = Annotated[AsyncSession, Depends(session, scope="function")]

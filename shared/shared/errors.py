@@ -1,0 +1,206 @@
+"""Domain errors, and the one place that turns them into `application/problem+json` (RFC 9457)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from shared.request_id import request_id_of
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class DomainError(Exception):
+    """What a service raises when it cannot do what was asked; `detail` is written for the client."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal server error"
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer carries beside its body."""
+        return {}
+
+
+class MalformedRequest(DomainError):
+    status, code, title = 400, "malformed_request", "The request cannot be read"
+
+
+class Unauthorized(DomainError):
+    """No credential, or one that does not hold (RFC 6750 §3)."""
+
+    status, code, title = 401, "unauthorized", "Authentication is required"
+
+    def __init__(self, detail: str = "", *, error: str | None = None) -> None:
+        super().__init__(detail)
+        self.error = error
+
+    @property
+    def headers(self) -> dict[str, str]:
+        challenge = 'Bearer realm="synapscale"'
+        if self.error:
+            challenge += f', error="{self.error}", error_description="{self.detail}"'
+        return {"www-authenticate": challenge}
+
+
+class Forbidden(DomainError):
+    status, code, title = 403, "forbidden", "This is not allowed"
+
+
+class InsufficientScope(Forbidden):
+    """The token is good, but does not carry the scope that the route asks for (RFC 6750 §3.1)."""
+
+    code, title = "insufficient_scope", "The token lacks a scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs the scope {scope}.", required_scope=scope)
+        self.scope = scope
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "www-authenticate": f'Bearer realm="synapscale", error="insufficient_scope", scope="{self.scope}"',
+        }
+
+
+class NotFound(DomainError):
+    status, code, title = 404, "not_found", "There is nothing here"
+
+
+class Conflict(DomainError):
+    status, code, title = 409, "conflict", "The request conflicts with the present state"
+
+
+class ContentTooLarge(DomainError):
+    status, code, title = 413, "content_too_large", "The body is too large"
+
+
+class Unprocessable(DomainError):
+    status, code, title = 422, "invalid_request", "The request is not valid"
+
+
+class BadGateway(DomainError):
+    status, code, title = 502, "bad_gateway", "A service behind this one gave no usable answer"
+
+
+class Unavailable(DomainError):
+    """The service may be back soon; the answer says when to try again."""
+
+    status, code, title = 503, "unavailable", "The service is not available"
+
+    def __init__(self, detail: str = "", *, retry_after: float = 1, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+
+
+class GatewayTimeout(DomainError):
+    status, code, title = 504, "gateway_timeout", "A service behind this one took too long"
+
+
+def problem(error: DomainError, *, instance: str, request_id: str) -> dict[str, Any]:
+    """The members of RFC 9457, `code` and `request_id`, then what the error adds."""
+    return {
+        "type": f"urn:synapscale:error:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "request_id": request_id,
+        **error.extra,
+    }
+
+
+def problem_body(error: DomainError, *, scope: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(problem(error, instance=scope["path"], request_id=request_id_of(scope)))
+
+
+def problem_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
+    headers = {**error.headers, "x-request-id": request_id_of(scope)}
+    body = problem_body(error, scope=scope)
+    return Response(body, status_code=error.status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def from_validation(error: RequestValidationError) -> DomainError:
+    """400 where the body is not JSON at all, 422 with a JSON pointer (RFC 6901) per mistake otherwise."""
+    mistakes = error.errors()
+    if any(mistake["type"] == "json_invalid" for mistake in mistakes):
+        reason = mistakes[0].get("ctx", {}).get("error", "invalid JSON")
+        return MalformedRequest(f"The body is not valid JSON: {reason}.")
+    errors = [
+        {"pointer": json_pointer(mistake["loc"][1:]), "in": mistake["loc"][0], "detail": mistake["msg"]}
+        for mistake in mistakes
+    ]
+    first = errors[0]
+    return Unprocessable(f"{first['in']} {first['pointer']}: {first['detail']}", errors=errors)
+
+
+def json_pointer(path: Sequence[str | int]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def from_http_exception(error: HTTPException) -> DomainError:
+    """What the framework raises by itself: unknown path, wrong method, unreadable form."""
+    if error.status_code == 404:
+        return NotFound("No route answers this path.")
+    known = {400: MalformedRequest, 413: ContentTooLarge}
+    if error.status_code in known:
+        return known[error.status_code](str(error.detail))
+    return _FrameworkError(error)
+
+
+class _FrameworkError(DomainError):
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(str(error.detail))
+        self.status = error.status_code  # type: ignore[misc] # the framework's status is known at run time only
+        self.title = str(error.detail)  # type: ignore[misc]
+        self.code = str(error.detail).lower().replace(" ", "_")  # type: ignore[misc]
+        self._headers = dict(error.headers or {})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._headers
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Makes every error of `app` a problem+json answer; an unexpected one is logged, and told as a bare 500."""
+
+    async def domain(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DomainError)
+        return problem_response(error, scope=request.scope)
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem_response(from_validation(error), scope=request.scope)
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem_response(from_http_exception(error), scope=request.scope)
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", path=request.scope["path"], exc_info=error)
+        return problem_response(
+            DomainError("This is our fault; the request id finds it in the logs."), scope=request.scope
+        )
+
+    app.add_exception_handler(DomainError, domain)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,1 @@
+"""HTTP between services: the same calls, to another process or within this one."""

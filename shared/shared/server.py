@@ -1,0 +1,71 @@
+"""How every process of ours serves: uvicorn with our timeouts, draining on SIGTERM and SIGINT.
+
+`python -m shared.server llm_service.main:app --port 8002`
+"""
+
+import argparse
+import contextlib
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+from shared import drain
+
+KEEP_ALIVE = 75
+"""Seconds; longer than our own clients keep an idle connection, so that none is closed under a request."""
+GRACE = 3
+"""Seconds that open connections get after SIGTERM; together with what follows it stays under five."""
+
+
+class Server(uvicorn.Server):
+    """Tells the work of the process that it is to end before waiting for the connections it feeds."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started and self._on_ready is not None:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        drain.begin()
+        await super().shutdown(sockets=sockets)
+
+
+def server(app: ASGIApplication | str, *, host: str, port: int, on_ready: Callable[[], None] | None = None) -> Server:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=False,
+    )
+    return Server(config, on_ready=on_ready)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m shared.server", description=__doc__)
+    parser.add_argument("app", help="module:attribute of the ASGI application")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    serving = server(arguments.app, host=arguments.host, port=arguments.port)
+    with contextlib.suppress(KeyboardInterrupt):
+        serving.run()
+    if not serving.started:
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What every service is assembled from, so that a service's own `main.py` says only what is its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from shared import __version__, health
+from shared.errors import install_error_handlers
+from shared.logs import configure_logs
+from shared.request_id import RequestIdMiddleware
+from shared.settings import ServiceSettings
+from shared.upstreams import Upstreams
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
+
+
+def create_service(
+    name: str,
+    *,
+    summary: str,
+    settings: ServiceSettings,
+    lifespan: Lifespan,
+    routers: Sequence[APIRouter],
+) -> FastAPI:
+    """A FastAPI app with health, problem+json errors and request ids.
+
+    `app.state.upstreams` is where it finds the other services; the launcher replaces it before the start when they
+    run in the same process.
+    """
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    app = FastAPI(
+        title=name,
+        summary=summary,
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.upstreams = Upstreams.from_settings(settings)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(health.router)
+    install_error_handlers(app)
+    app.add_middleware(RequestIdMiddleware, service=name)
+    return app

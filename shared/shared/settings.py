@@ -1,0 +1,68 @@
+"""The environment that every service reads; each service adds its own in its `settings.py`."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+
+PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "synapscale", "admin")
+SHORTEST_SECRET = 32
+
+
+class ServiceSettings(BaseSettings):
+    """Read once, when a service is assembled; `.env` in the working directory counts as environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SYNAPSCALE_", env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    env: Literal["development", "production"] = Field("development", description="production refuses weak secrets")
+    data_dir: Path = Field(Path(".synapscale"), description="embedded PostgreSQL, generated secrets")
+    database_url: str | None = Field(None, description="PostgreSQL 15+; unset: the launcher's embedded one")
+    secret_key: str | None = Field(None, description="root of all derived keys; generated in development")
+    public_url: str = Field("http://localhost:8000", description="how clients reach the gateway; the `iss` of tokens")
+    auth_url: str | None = Field(None, description="address of auth-service; unset: same process")
+    llm_url: str | None = Field(None, description="address of llm-service; unset: same process")
+    chat_url: str | None = Field(None, description="address of chat-service; unset: same process")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("database_url")
+    @classmethod
+    def _use_asyncpg(cls, url: str | None) -> str | None:
+        """Accepts the `postgres://` and `postgresql://` that other tools print."""
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+            raise ValueError("must be a PostgreSQL address: postgresql://user:password@host:5432/name")
+        return f"postgresql+asyncpg://{rest}"
+
+    @model_validator(mode="after")
+    def _production_has_real_secrets(self) -> Self:
+        if self.env == "production" and (problems := list(self.weaknesses())):
+            raise ValueError("production refuses to start: " + "; ".join(problems))
+        return self
+
+    def weaknesses(self) -> list[str]:
+        """What production would refuse, each with the name of the variable to mend."""
+        problems = []
+        if self.database_url is None:
+            problems.append("SYNAPSCALE_DATABASE_URL is missing")
+        elif is_weak(make_url(self.database_url).password, shortest=12):
+            problems.append("SYNAPSCALE_DATABASE_URL has a weak or default password")
+        if is_weak(self.secret_key, shortest=SHORTEST_SECRET):
+            problems.append(
+                f"SYNAPSCALE_SECRET_KEY is missing, default or shorter than {SHORTEST_SECRET} characters "
+                '(make one: python -c "import secrets; print(secrets.token_urlsafe(48))")'
+            )
+        return problems
+
+
+def is_weak(secret: str | None, *, shortest: int) -> bool:
+    """Missing, too short, a placeholder, or made of fewer than five different characters."""
+    if secret is None or len(secret) < shortest or len(set(secret)) < 5:
+        return True
+    return any(secret.lower().startswith(word) for word in PLACEHOLDERS)
