@@ -128,14 +128,33 @@ def problem(error: DomainError, *, instance: str, request_id: str) -> dict[str, 
     }
 
 
-def problem_body(error: DomainError, *, scope: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(problem(error, instance=scope["path"], request_id=request_id_of(scope)))
+def openai_error(error: DomainError) -> dict[str, Any]:
+    """The shape that OpenAI's clients expect (https://platform.openai.com/docs/guides/error-codes)."""
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    kind = "server_error" if error.status >= 500 else kinds.get(error.status, "invalid_request_error")
+    extra = dict(error.extra)
+    return {
+        "error": {
+            "message": error.detail,
+            "type": kind,
+            "param": extra.pop("param", None),
+            "code": error.code,
+            **extra,
+        }
+    }
 
 
-def problem_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
+def error_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
+    """The answer that `error` becomes: problem+json, or on `/v1/*` the shape of the dialect spoken there."""
     headers = {**error.headers, "x-request-id": request_id_of(scope)}
-    body = problem_body(error, scope=scope)
-    return Response(body, status_code=error.status, media_type=PROBLEM_TYPE, headers=headers)
+    status = error.status
+    if scope["path"].startswith("/v1/"):
+        body, media_type = openai_error(error), "application/json"
+        status = 400 if status == 422 else status  # OpenAI's clients know 400 for every mistake in a request
+    else:
+        body = problem(error, instance=scope["path"], request_id=request_id_of(scope))
+        media_type = PROBLEM_TYPE
+    return Response(msgspec.json.encode(body), status_code=status, media_type=media_type, headers=headers)
 
 
 def from_validation(error: RequestValidationError) -> DomainError:
@@ -184,19 +203,19 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def domain(request: Request, error: Exception) -> Response:
         assert isinstance(error, DomainError)
-        return problem_response(error, scope=request.scope)
+        return error_response(error, scope=request.scope)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem_response(from_validation(error), scope=request.scope)
+        return error_response(from_validation(error), scope=request.scope)
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_response(from_http_exception(error), scope=request.scope)
+        return error_response(from_http_exception(error), scope=request.scope)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected error", path=request.scope["path"], exc_info=error)
-        return problem_response(
+        return error_response(
             DomainError("This is our fault; the request id finds it in the logs."), scope=request.scope
         )
 

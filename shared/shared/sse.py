@@ -1,19 +1,29 @@
 """Server-sent events out: one write per event, pings in silence, and the end of a client ends its source."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shared.disconnect import client_leaves
+from shared.errors import DomainError
+
 PING = b": ping\n\n"
 PING_AFTER = 15.0
 """Seconds of silence before a comment keeps proxies from closing the connection."""
+HOLD = 10.0
+"""Seconds for which the headers wait for the first frame, so that what fails before it can be an answer of its own."""
 
 
 class EventStream(Response):
-    """Sends each frame of `frames` as it comes; closes `frames` at once when the client leaves."""
+    """Sends each frame of `frames` as it comes, and closes `frames` at once when the client leaves.
+
+    `headers` is read when the first frame is there (or HOLD has passed), so the source may fill it until then.
+    A DomainError of the source is the whole answer while no headers are sent; after that `on_error` writes it
+    as the last frame.
+    """
 
     media_type = "text/event-stream"
 
@@ -21,59 +31,60 @@ class EventStream(Response):
         self,
         frames: AsyncGenerator[bytes],
         *,
+        on_error: Callable[[DomainError], bytes],
         headers: Mapping[str, str] | None = None,
+        hold: float = HOLD,
         ping_after: float = PING_AFTER,
     ) -> None:
-        self.frames = frames
-        self.ping_after = ping_after
-        self.status_code = 200
-        self.background = None
-        self.body = b""
-        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})})
-        del self.headers["content-length"]
+        super().__init__()
+        self._frames = frames
+        self._on_error = on_error
+        self._late_headers = {} if headers is None else headers
+        self._hold = hold
+        self._ping_after = ping_after
+        self._started = False
+        self._frames_sent = 0
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 # ASGI's signature
-        sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_client_leaves(receive))
+        sending = asyncio.create_task(self._send_frames(send))
+        pinging = asyncio.create_task(self._ping(send))
+        leaving = asyncio.create_task(client_leaves(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            leaving.cancel()
-            sending.cancel()
-            results = await asyncio.gather(sending, leaving, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
+            for task in (sending, pinging, leaving):
+                task.cancel()
+            result, *_ = await asyncio.gather(sending, pinging, leaving, return_exceptions=True)
+        if isinstance(result, Exception):
+            raise result
 
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with aclosing(self.frames):
-            async for frame in with_pings(self.frames, after=self.ping_after):
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def with_pings(frames: AsyncGenerator[bytes], *, after: float) -> AsyncGenerator[bytes]:
-    """Yields every frame, and PING whenever `after` seconds pass without one."""
-    pending: asyncio.Task[bytes] | None = None
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(frames))
-            done, _ = await asyncio.wait({pending}, timeout=after)
-            if not done:
-                yield PING
-                continue
-            finished, pending = pending, None
+    async def _send_frames(self, send: Send) -> None:
+        async with aclosing(self._frames):
             try:
-                frame = finished.result()
-            except StopAsyncIteration:
-                return
-            yield frame
-    finally:
-        if pending is not None:
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
+                async for frame in self._frames:
+                    await self._write(send, frame)
+            except DomainError as error:
+                if not self._started:
+                    raise
+                await self._write(send, self._on_error(error))
+        await self._write(send, b"", more=False)
 
+    async def _ping(self, send: Send) -> None:
+        wait = self._hold
+        while True:
+            before = self._frames_sent
+            await asyncio.sleep(wait)
+            wait = self._ping_after
+            if self._frames_sent == before:
+                await self._write(send, PING)
 
-async def _client_leaves(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _write(self, send: Send, frame: bytes, *, more: bool = True) -> None:
+        async with self._one_at_a_time:
+            self._frames_sent += 1
+            if not self._started:
+                self._started = True
+                self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no", **self._late_headers})
+                del self.headers["content-length"]
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": frame, "more_body": more})

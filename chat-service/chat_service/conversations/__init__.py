@@ -1,0 +1,1 @@
+"""Conversations: who talks about what, newest first."""

@@ -1,0 +1,1 @@
+"""Generations: one attempt at an answer each, owned by one replica."""

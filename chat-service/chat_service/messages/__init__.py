@@ -1,0 +1,1 @@
+"""Messages: the tree of what was said."""

@@ -1,0 +1,137 @@
+"""All SQL about messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import CTE, Row, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chat_service.conversations.models import Conversation
+from chat_service.generations.models import ONE_PER_CONVERSATION, Generation
+from chat_service.messages.errors import GenerationRunning, MessageNotFound
+from chat_service.messages.models import Message
+from shared.auth import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A user's message and the answer that it asks for, under the ids that they will have."""
+
+    content: str
+    model: str | None
+    parent_id: str | None
+    message_id: str
+    answer_id: str
+    generation_id: str
+
+
+async def place_turn(
+    session: AsyncSession, turn: Turn, *, conversation: Conversation, owner: Principal, replica: str, lease: timedelta
+) -> Sequence[Row[tuple[str, str]]]:
+    """Writes the message, the placeholder of its answer and the generation; returns what was said before them.
+
+    One statement, because each costs the client a round trip. The history is (role, content) from the root on.
+    Raises MessageNotFound for a parent that the conversation does not have, GenerationRunning for one that is busy.
+    """
+    parent_id = turn.parent_id or conversation.leaf_id
+    branch = _branch(parent_id, conversation=conversation)
+    history = (
+        select(Message.role, Message.content)
+        .join(branch, Message.id == branch.c.id)
+        .order_by(branch.c.distance.desc())
+        .add_cte(*_writes(turn, parent_id, conversation=conversation, owner=owner, replica=replica, lease=lease))
+    )
+    try:
+        said = (await session.execute(history)).all()
+    except IntegrityError as error:
+        if ONE_PER_CONVERSATION in str(error.orig):
+            raise GenerationRunning from None
+        if "fk_messages_parent" in str(error.orig):
+            raise MessageNotFound("The conversation has no message of this parent_id.") from None
+        raise
+    return said
+
+
+def _writes(
+    turn: Turn,
+    parent_id: str | None,
+    *,
+    conversation: Conversation,
+    owner: Principal,
+    replica: str,
+    lease: timedelta,
+) -> list[CTE]:
+    of_all: dict[str, Any] = {
+        "organization_id": owner.organization_id,
+        "conversation_key": conversation.key,
+    }
+    message = of_all | {
+        "id": turn.message_id,
+        "parent_id": parent_id,
+        "role": "user",
+        "content": turn.content,
+        "status": "completed",
+        "model": None,
+        "generation_id": None,
+    }
+    answer = of_all | {
+        "id": turn.answer_id,
+        "parent_id": turn.message_id,
+        "role": "assistant",
+        "content": "",
+        "status": "running",
+        "model": turn.model,
+        "generation_id": turn.generation_id,
+    }
+    generation = of_all | {
+        "id": turn.generation_id,
+        "user_id": owner.user_id,
+        "message_id": turn.answer_id,
+        "status": "running",
+        "owner": replica,
+        "lease_expires_at": func.now() + literal(lease),
+    }
+    moved = update(Conversation).where(Conversation.key == conversation.key)
+    return [
+        insert(Message).values([message, answer]).cte("placed"),
+        insert(Generation).values(generation).cte("begun"),
+        moved.values(leaf_id=turn.answer_id, updated_at=func.now()).cte("moved"),
+    ]
+
+
+async def read_branch(
+    session: AsyncSession, start_id: str | None, *, conversation: Conversation, limit: int
+) -> Sequence[Message]:
+    """At most `limit` messages from `start_id` towards the root; costs the same however long the branch is."""
+    branch = _branch(start_id, conversation=conversation, limit=limit)
+    query = select(Message).join(branch, Message.id == branch.c.id).order_by(branch.c.distance)
+    return (await session.scalars(query)).all()
+
+
+async def find_message(session: AsyncSession, message_id: str, *, owner: Principal) -> Row[tuple[Message, str]] | None:
+    """The message, and the id under which its owner knows the conversation."""
+    found = await session.execute(
+        select(Message, Conversation.id)
+        .join(Conversation, Conversation.key == Message.conversation_key)
+        .where(
+            Message.id == message_id,
+            Message.organization_id == owner.organization_id,
+            Conversation.organization_id == owner.organization_id,
+            Conversation.user_id == owner.user_id,
+        )
+    )
+    return found.one_or_none()
+
+
+def _branch(start_id: str | None, *, conversation: Conversation, limit: int | None = None) -> CTE:
+    """The ids from `start_id` up to the root, each with its distance from the start."""
+    inside = Message.conversation_key == conversation.key, Message.organization_id == conversation.organization_id
+    start = select(Message.id, Message.parent_id, literal(1).label("distance")).where(Message.id == start_id, *inside)
+    branch = start.cte("branch", recursive=True)
+    step = select(Message.id, Message.parent_id, branch.c.distance + 1).join(branch, Message.id == branch.c.parent_id)
+    if limit is not None:
+        step = step.where(branch.c.distance < limit)
+    return branch.union_all(step.where(*inside))

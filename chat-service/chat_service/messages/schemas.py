@@ -1,0 +1,73 @@
+"""Messages as JSON."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from chat_service.conversations.schemas import ConversationId
+from chat_service.messages.models import Message
+
+LONGEST_CONTENT = 200_000
+"""Characters of one message."""
+
+
+def _storable(value: str) -> str:
+    """PostgreSQL keeps neither NUL nor half of a surrogate pair."""
+    if "\0" in value:
+        raise ValueError("must not contain the character U+0000")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain half of a surrogate pair")
+    return value
+
+
+Money = Annotated[Decimal, PlainSerializer(lambda amount: format(amount, "f"), return_type=str)]
+
+
+class MessageCreate(BaseModel):
+    """An absent `conversation_id` begins a conversation, an unknown one creates it.
+
+    An absent `parent_id` continues the active branch; a given one makes a branch that begins after that message.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    conversation_id: ConversationId | None = None
+    content: Annotated[str, Field(min_length=1, max_length=LONGEST_CONTENT), AfterValidator(_storable)]
+    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)] | None = None
+    stream: bool = False
+    parent_id: Annotated[str, Field(max_length=64), AfterValidator(_storable)] | None = None
+
+
+class MessageError(BaseModel):
+    """Why the answer ended early, in the words of the problem that the sender was shown."""
+
+    code: str
+    detail: str
+    status: int
+
+
+class MessageView(BaseModel):
+    """`content` is the text; `parts` holds what is not text, in the order in which it came."""
+
+    id: str
+    conversation_id: str
+    parent_id: str | None
+    generation_id: str | None
+    role: str
+    content: str
+    parts: list[dict[str, Any]]
+    status: str
+    model: str | None
+    provider: str | None
+    usage: dict[str, Any] | None
+    cost_usd: Money | None
+    finish_reason: str | None
+    error: MessageError | None
+    created_at: datetime
+
+
+def view_of(message: Message, *, conversation_id: str) -> MessageView:
+    columns = {name: getattr(message, name) for name in MessageView.model_fields if name != "conversation_id"}
+    return MessageView(conversation_id=conversation_id, **columns)

@@ -1,0 +1,1 @@
+"""The language that dialects are translated through: one request, one closed union of events."""

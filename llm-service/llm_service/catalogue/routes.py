@@ -1,0 +1,50 @@
+"""`GET /api/llm/models` and OpenAI's `GET /v1/models`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from llm_service.catalogue.schemas import Model, Models, OpenAIModel, OpenAIModels
+from llm_service.catalogue.service import Catalogue, ListedModel
+from llm_service.errors import ModelNotFound
+from shared.auth import Principal, requires
+
+router = APIRouter(tags=["llm"])
+openai_router = APIRouter(tags=["openai clients"])
+
+
+def catalogue(request: Request) -> Catalogue:
+    found: Catalogue = request.state.catalogue
+    return found
+
+
+CatalogueOfModels = Annotated[Catalogue, Depends(catalogue)]
+LlmReader = Annotated[Principal, Depends(requires("llm:read"))]
+
+
+@router.get("/api/llm/models", summary="List models and routes")
+async def list_models(_: LlmReader, models: CatalogueOfModels) -> Models:
+    return Models(data=[Model.of(model) for model in await models.models()])
+
+
+@router.get("/api/llm/models/{model_id:path}", summary="Read a model or route")
+async def read_model(model_id: str, _: LlmReader, models: CatalogueOfModels) -> Model:
+    return Model.of(await _one(model_id, models))
+
+
+@openai_router.get("/v1/models", summary="List models (OpenAI)")
+async def list_openai_models(_: LlmReader, models: CatalogueOfModels) -> OpenAIModels:
+    return OpenAIModels(data=[OpenAIModel.of(model) for model in await models.models()])
+
+
+@openai_router.get("/v1/models/{model_id:path}", summary="Read a model (OpenAI)")
+async def read_openai_model(model_id: str, _: LlmReader, models: CatalogueOfModels) -> OpenAIModel:
+    return OpenAIModel.of(await _one(model_id, models))
+
+
+async def _one(model_id: str, models: Catalogue) -> ListedModel:
+    known = await models.models()
+    for model in known:
+        if model.id == model_id:
+            return model
+    raise ModelNotFound(model_id, known=[model.id for model in known])

@@ -1,0 +1,69 @@
+"""What /docs shows of completions. Bodies are read by the dialects, not by pydantic: unknown fields must survive."""
+
+from typing import Any
+
+_REQUEST: dict[str, Any] = {
+    "type": "object",
+    "required": ["messages"],
+    "additionalProperties": True,
+    "properties": {
+        "model": {
+            "type": "string",
+            "default": "auto",
+            "description": "A model, provider/model, or a route.",
+            "examples": ["gpt-4o-mini"],
+        },
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role"],
+                "additionalProperties": True,
+                "properties": {
+                    "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
+                    "content": {"description": "Text, or a list of parts."},
+                },
+            },
+            "examples": [[{"role": "user", "content": "Qual é a capital do Brasil?"}]],
+        },
+        "stream": {"type": "boolean", "default": False},
+        "fallbacks": {
+            "type": "array",
+            "maxItems": 10,
+            "items": {"type": "string"},
+            "description": "Models to try next, in order; an empty list switches fallback off.",
+        },
+        "routing": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "mode": {"enum": ["ordered"]},
+                "deadline_ms": {"type": "integer", "minimum": 1, "description": "For all attempts together."},
+            },
+        },
+    },
+}
+_HEADERS = {
+    "x-synapscale-model": {"schema": {"type": "string"}, "description": "The model that answered."},
+    "x-synapscale-provider": {"schema": {"type": "string"}, "description": "The provider that answered."},
+    "x-synapscale-attempts": {"schema": {"type": "integer"}, "description": "Attempts, the last one included."},
+    "x-synapscale-fallback": {"schema": {"type": "boolean"}, "description": "Whether another than the first answered."},
+}
+
+
+def _docs(stream: str) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": _REQUEST}}}
+    answer = {
+        "description": "OpenAI's `chat.completion`; with `stream`, events.",
+        "headers": _HEADERS,
+        "content": {
+            "application/json": {"schema": {"type": "object", "additionalProperties": True}},
+            "text/event-stream": {"schema": {"type": "string", "description": stream}},
+        },
+    }
+    return {"openapi_extra": {"requestBody": body}, "responses": {200: answer}}
+
+
+OPENAI_COMPLETION_DOCS = _docs("OpenAI's `chat.completion.chunk` objects, ended by `[DONE]`.")
+COMPLETION_DOCS = _docs("start, delta, reasoning, tool_call, usage, and at the end one done or error.")

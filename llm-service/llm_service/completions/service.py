@@ -1,0 +1,85 @@
+"""Runs a completion, and writes its answer the way its client speaks."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from llm_service.canonical.answer import Answer
+from llm_service.canonical.events import Piece
+from llm_service.catalogue.service import Catalogue
+from llm_service.completions.writers import Writer
+from llm_service.dialects.ingress import Ingress
+from llm_service.errors import ProviderError, for_client
+from llm_service.routing.engine import AllFailed, Committed, Engine
+from llm_service.routing.plan import plan
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    body: bytes
+    headers: dict[str, str]
+
+
+class Completions:
+    def __init__(self, catalogue: Catalogue, engine: Engine) -> None:
+        self._catalogue = catalogue
+        self._engine = engine
+
+    async def whole(self, ingress: Ingress) -> WholeAnswer:
+        """Raises what the client is to be told: ModelNotFound, RejectedRequest, RateLimited, Unavailable, …"""
+        targets = await plan(ingress, self._catalogue)
+        async with aclosing(self._engine.run(ingress, targets)) as run:
+            committed = await _committed(run)
+            answer, raw = Answer(), b""
+            try:
+                async for piece in run:
+                    assert isinstance(piece, Piece)
+                    raw = piece.raw
+                    for event in piece.events:
+                        answer.add(event)
+            except ProviderError as error:
+                raise for_client(error, attempts=committed.failed) from error
+        relayed = committed.target.provider.dialect is ingress.dialect
+        body = raw if relayed else msgspec.json.encode(ingress.dialect.render_answer(answer))
+        return WholeAnswer(body, _headers(committed))
+
+    async def streamed(self, ingress: Ingress, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
+        """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
+
+        Raises as `whole` does, before the first frame.
+        """
+        targets = await plan(ingress, self._catalogue)
+        async with aclosing(self._engine.run(ingress, targets)) as run:
+            committed = await _committed(run)
+            headers.update(_headers(committed))
+            if frame := writer.begin(committed.target):
+                yield frame
+            try:
+                async for piece in run:
+                    assert isinstance(piece, Piece)
+                    if frame := writer.write(piece):
+                        yield frame
+            except ProviderError as error:
+                yield writer.fail(for_client(error, attempts=committed.failed))
+            else:
+                yield writer.end()
+
+
+async def _committed(run: AsyncGenerator[Committed | Piece]) -> Committed:
+    try:
+        committed = await anext(run)
+    except AllFailed as failure:
+        raise for_client(failure.last, attempts=failure.attempts) from failure
+    assert isinstance(committed, Committed)
+    return committed
+
+
+def _headers(committed: Committed) -> dict[str, str]:
+    return {
+        "x-synapscale-model": committed.target.model,
+        "x-synapscale-provider": committed.target.provider.name,
+        "x-synapscale-attempts": str(committed.attempts),
+        "x-synapscale-fallback": "true" if committed.is_fallback else "false",
+    }

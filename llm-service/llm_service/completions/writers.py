@@ -1,0 +1,127 @@
+"""The two kinds of stream that leave this service: a dialect's own on `/v1/*`, ours on `/api/*`."""
+
+from abc import ABC, abstractmethod
+from typing import assert_never
+
+from llm_service.canonical.answer import Answer
+from llm_service.canonical.events import (
+    Ended,
+    Event,
+    Finished,
+    Piece,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageCounted,
+)
+from llm_service.catalogue.service import Target
+from llm_service.dialects.ingress import Ingress
+from shared.errors import DomainError, openai_error
+from shared.events import Delta, Done, Failed, Reasoning, Start, StreamEvent, ToolCall, Usage, UsageReport, encode_event
+from shared.ids import new_id
+
+CHARACTERS_PER_TOKEN = 4
+"""What an estimate assumes where a provider counts nothing; estimates are marked."""
+
+
+class Writer(ABC):
+    """Writes one stream. `begin` comes first; then pieces; then `end`, or at any time `fail`."""
+
+    @abstractmethod
+    def begin(self, target: Target) -> bytes:
+        """An attempt has committed."""
+
+    @abstractmethod
+    def write(self, piece: Piece) -> bytes:
+        """The frames that say a piece; empty where there is nothing to say."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """The frames that close a complete answer."""
+
+    @abstractmethod
+    def fail(self, error: DomainError) -> bytes:
+        """The frames that close an answer that broke off, or never began."""
+
+
+class DialectWriter(Writer):
+    """What the dialect's own SDKs expect; bytes are relayed where the provider speaks the client's dialect."""
+
+    def __init__(self, ingress: Ingress) -> None:
+        self._dialect = ingress.dialect
+        self._renderer = ingress.dialect.stream_renderer(ingress.body)
+        self._relays = False
+
+    def begin(self, target: Target) -> bytes:
+        self._relays = target.provider.dialect is self._dialect
+        return b""
+
+    def write(self, piece: Piece) -> bytes:
+        if self._relays:
+            return self._renderer.relay(piece)
+        return b"".join(self._renderer.render(event) for event in piece.events)
+
+    def end(self) -> bytes:
+        return self._renderer.end()
+
+    def fail(self, error: DomainError) -> bytes:
+        return self._renderer.fail(openai_error(error))
+
+
+class NativeWriter(Writer):
+    """The events of `shared.events`, numbered from 1."""
+
+    def __init__(self, ingress: Ingress) -> None:
+        self._ingress = ingress
+        self._sequence = 0
+        self._answer = Answer(id=new_id("cmpl"))
+        self._model = self._provider = ""
+
+    def begin(self, target: Target) -> bytes:
+        self._model, self._provider = target.model, target.provider.name
+        return self._frame(Start(id=self._answer.id, model=self._model, provider=self._provider))
+
+    def write(self, piece: Piece) -> bytes:
+        return b"".join(self._say(event) for event in piece.events)
+
+    def end(self) -> bytes:
+        usage = (self._answer.usage or self._estimate()).as_json()
+        calls = [ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in self._answer.tool_calls]
+        done = Done(
+            model=self._model,
+            provider=self._provider,
+            finish_reason=self._answer.finish_reason or "stop",
+            usage=usage,
+        )
+        last: list[StreamEvent] = [*calls, UsageReport(usage=usage), done]
+        return b"".join(map(self._frame, last))
+
+    def fail(self, error: DomainError) -> bytes:
+        return self._frame(Failed(code=error.code, detail=error.detail, status=error.status))
+
+    def _say(self, event: Event) -> bytes:
+        self._answer.add(event)
+        match event:
+            case TextDelta(text) | RefusalDelta(text):
+                return self._frame(Delta(content=text)) if text else b""
+            case ReasoningDelta():
+                return self._frame(Reasoning(reasoning=event.text)) if event.text else b""
+            case Started() | ToolCallDelta() | Finished() | UsageCounted() | Ended():
+                return b""  # told whole, by `end`
+            case _:
+                assert_never(event)
+
+    def _estimate(self) -> Usage:
+        asked = sum(len(message.text) for message in self._ingress.canonical.messages)
+        said = len(self._answer.text) + len(self._answer.reasoning) + len(self._answer.refusal)
+        return Usage(
+            input_tokens=-(-asked // CHARACTERS_PER_TOKEN),
+            output_tokens=-(-said // CHARACTERS_PER_TOKEN),
+            estimated=True,
+        )
+
+    def _frame(self, event: StreamEvent) -> bytes:
+        self._sequence += 1
+        return encode_event(event, sequence=self._sequence)

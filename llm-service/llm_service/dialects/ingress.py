@@ -1,0 +1,89 @@
+"""A client's request as it came in: its bytes, the few fields that routing needs, and the rest on demand."""
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from llm_service.canonical.request import CompletionRequest
+from llm_service.dialects.base import Body, Dialect
+from shared.errors import MalformedRequest, Unprocessable, json_pointer
+
+DEFAULT_MODEL = "auto"
+
+
+class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the attempts are ordered and how long they may take together (milliseconds)."""
+
+    mode: Literal["ordered"] = "ordered"
+    deadline_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Peek(msgspec.Struct, frozen=True):
+    """What routing looks at. All other fields are the dialect's business."""
+
+    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    stream: bool | None = False
+    stream_options: dict[str, Any] | None = None
+    fallbacks: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
+    routing: Routing | None = None
+
+
+class Ingress:
+    """Raises MalformedRequest for what is no JSON object, Unprocessable for a field of the wrong type."""
+
+    def __init__(self, raw: bytes, *, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.body = _object(raw)
+        self._peek = _peek(self.body)
+
+    @property
+    def model(self) -> str:
+        return self._peek.model or DEFAULT_MODEL
+
+    @property
+    def stream(self) -> bool:
+        return bool(self._peek.stream)
+
+    @property
+    def fallbacks(self) -> list[str] | None:
+        return self._peek.fallbacks
+
+    @property
+    def routing(self) -> Routing:
+        return self._peek.routing or Routing()
+
+    @cached_property
+    def canonical(self) -> CompletionRequest:
+        """Raises Unprocessable."""
+        return self.dialect.parse_request({**self.body, "model": self.model})
+
+    def body_for(self, dialect: Dialect, *, model: str, stream: bool) -> Body:
+        """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise."""
+        if dialect is self.dialect:
+            return dialect.readdress(self.body, model=model, stream=stream)
+        return dialect.render_request(msgspec.structs.replace(self.canonical, model=model), stream=stream)
+
+
+def _object(raw: bytes) -> Body:
+    try:
+        return msgspec.json.decode(raw, type=Body)
+    except msgspec.ValidationError:
+        raise MalformedRequest("The body must be a JSON object.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"The body is not valid JSON: {error}.") from None
+
+
+def _peek(body: Body) -> Peek:
+    try:
+        return msgspec.convert(body, Peek)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        steps = [step for step in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if step]
+        if "missing required field" in what:
+            steps.append(what.rpartition("`")[0].rpartition("`")[2])
+            what = "This field is required"
+        pointer = json_pointer(steps)
+        errors = [{"pointer": pointer, "in": "body", "detail": what}]
+        raise Unprocessable(f"body {pointer}: {what}", errors=errors, param=steps[0] if steps else None) from None

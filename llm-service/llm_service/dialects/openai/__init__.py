@@ -1,0 +1,75 @@
+"""OpenAI's Chat Completions (https://platform.openai.com/docs/api-reference/chat), as a dialect."""
+
+import time
+from typing import Any, ClassVar
+
+from llm_service.canonical.answer import Answer
+from llm_service.canonical.events import Event
+from llm_service.canonical.request import CompletionRequest
+from llm_service.dialects.base import Body, Dialect, StreamParser, StreamRenderer
+from llm_service.dialects.openai.answers import OpenAIStreamParser, parse_answer, parse_error
+from llm_service.dialects.openai.render import OpenAIStreamRenderer, render_usage
+from llm_service.dialects.openai.requests import parse_request, render_request
+from llm_service.errors import ProviderError
+
+OURS = ("fallbacks", "routing")
+"""Fields of the request that are for us, not for the provider."""
+
+
+class OpenAIDialect(Dialect):
+    name: ClassVar[str] = "openai"
+
+    def parse_request(self, body: Body) -> CompletionRequest:
+        return parse_request(body)
+
+    def render_request(self, request: CompletionRequest, *, stream: bool) -> Body:
+        return self.readdress(render_request(request), model=request.model, stream=stream)
+
+    def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
+        readdressed = {name: value for name, value in body.items() if name not in OURS}
+        readdressed["model"] = model
+        readdressed["stream"] = stream
+        if stream:  # always ask for usage: what the client did not ask for is taken out of its answer
+            readdressed["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        else:
+            readdressed.pop("stream_options", None)
+        return readdressed
+
+    def stream_parser(self) -> StreamParser:
+        return OpenAIStreamParser()
+
+    def parse_answer(self, body: bytes) -> tuple[Event, ...]:
+        return parse_answer(body)
+
+    def parse_error(self, status: int, body: bytes) -> ProviderError:
+        return parse_error(status, body)
+
+    def stream_renderer(self, request: Body) -> StreamRenderer:
+        options = request.get("stream_options") or {}
+        return OpenAIStreamRenderer(model=str(request.get("model", "")), with_usage=bool(options.get("include_usage")))
+
+    def render_answer(self, answer: Answer) -> Body:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": answer.text or None,
+            "refusal": answer.refusal or None,
+            "annotations": [],
+        }
+        if answer.reasoning:
+            message["reasoning_content"] = answer.reasoning
+        if answer.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in answer.tool_calls
+            ]
+        elif not answer.refusal:
+            message["content"] = answer.text
+        finish_reason = "stop" if answer.finish_reason == "refusal" else answer.finish_reason
+        return {
+            "id": answer.id,
+            "object": "chat.completion",
+            "created": answer.created or int(time.time()),
+            "model": answer.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": render_usage(answer.usage) if answer.usage else None,
+        }

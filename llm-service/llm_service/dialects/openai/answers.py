@@ -1,0 +1,186 @@
+"""What OpenAI-compatible providers answer: streams, whole answers and errors, read into canonical events."""
+
+from typing import Any
+
+import msgspec
+
+from llm_service.canonical.events import (
+    Ended,
+    Event,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageCounted,
+)
+from llm_service.dialects.base import StreamParser
+from llm_service.errors import Kind, ProviderError
+from shared.events import Usage
+
+Json = dict[str, Any]
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+KIND_OF_STATUS = {
+    401: Kind.CREDENTIALS,
+    402: Kind.CREDENTIALS,
+    403: Kind.CREDENTIALS,
+    404: Kind.MODEL_UNKNOWN,
+    408: Kind.SERVER,
+    429: Kind.RATE_LIMITED,
+}
+KIND_OF_CODE = {
+    "context_length_exceeded": Kind.CONTEXT_OVERFLOW,
+    "content_filter": Kind.CONTENT_FILTER,
+    "content_policy_violation": Kind.CONTENT_FILTER,
+    "rate_limit_exceeded": Kind.RATE_LIMITED,
+    "insufficient_quota": Kind.CREDENTIALS,
+    "invalid_api_key": Kind.CREDENTIALS,
+    "model_not_found": Kind.MODEL_UNKNOWN,
+    "server_error": Kind.SERVER,
+}
+LONGEST_EXCERPT = 200
+
+
+class OpenAIStreamParser(StreamParser):
+    """Reads `chat.completion.chunk` objects and the `[DONE]` that ends them."""
+
+    def __init__(self) -> None:
+        self._started = False
+
+    def read(self, data: str) -> tuple[Event, ...]:
+        if data.strip() == "[DONE]":
+            return (Ended(),)
+        chunk = _object(data)
+        if error := chunk.get("error"):
+            raise _in_band(error)
+        try:
+            return tuple(self._events(chunk))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise _unreadable(data) from None
+
+    def _events(self, chunk: Json) -> list[Event]:
+        events: list[Event] = []
+        if not self._started:
+            self._started = True
+            events.append(_started(chunk))
+        choices = chunk.get("choices") or []
+        if choices and choices[0].get("index", 0) == 0:  # further choices (n > 1) cross only by relay
+            events += _said(choices[0].get("delta") or {})
+            if reason := choices[0].get("finish_reason"):
+                events.append(Finished(FINISH_REASONS.get(reason, "stop")))
+        if usage := chunk.get("usage"):
+            events.append(UsageCounted(_usage(usage)))
+        return events
+
+
+def parse_answer(body: bytes) -> tuple[Event, ...]:
+    """Raises ProviderError where the body is no `chat.completion`."""
+    answer = _object(body)
+    if error := answer.get("error"):
+        raise _in_band(error)
+    try:
+        choice = answer["choices"][0]
+        events = [_started(answer), *_said(choice["message"], whole=True)]
+        events.append(Finished(FINISH_REASONS.get(choice.get("finish_reason") or "stop", "stop")))
+        if usage := answer.get("usage"):
+            events.append(UsageCounted(_usage(usage)))
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+        raise _unreadable(body) from None
+    return (*events, Ended())
+
+
+def _started(source: Json) -> Started:
+    return Started(
+        id=str(source.get("id") or ""), model=str(source.get("model") or ""), created=int(source.get("created") or 0)
+    )
+
+
+def _said(delta: Json, *, whole: bool = False) -> list[Event]:
+    """A chunk's `delta`, or (`whole`) an answer's `message`, whose tool calls are in order instead of numbered."""
+    events: list[Event] = []
+    if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+        events.append(ReasoningDelta(text=str(reasoning)))
+    if text := delta.get("content"):
+        events.append(TextDelta(_text(text)))
+    if refusal := delta.get("refusal"):
+        events.append(RefusalDelta(str(refusal)))
+    for position, call in enumerate(delta.get("tool_calls") or []):
+        function = call.get("function") or {}
+        events.append(
+            ToolCallDelta(
+                index=position if whole else int(call.get("index") or 0),
+                id=call.get("id") or "",
+                name=function.get("name") or "",
+                arguments=function.get("arguments") or "",
+            )
+        )
+    return events
+
+
+def _text(content: Any) -> str:
+    if not isinstance(content, str):
+        raise TypeError("content is not text")
+    return content
+
+
+def _usage(usage: Json) -> Usage:
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=int(usage.get("prompt_tokens") or 0),
+        output_tokens=int(usage.get("completion_tokens") or 0),
+        cached_input_tokens=int(prompt.get("cached_tokens") or 0),
+        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
+    )
+
+
+def parse_error(status: int, body: bytes) -> ProviderError:
+    """OpenAI's error object if there is one; the kind follows its code, then the status."""
+    try:
+        error = msgspec.json.decode(body, type=Json).get("error")
+    except msgspec.DecodeError:
+        error = None
+    if not isinstance(error, dict):
+        error = {"message": f"The provider answered {status}: {_excerpt(body)}"}
+    kind = KIND_OF_CODE.get(str(error.get("code")))
+    if kind is None:
+        kind = KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+    return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
+
+
+def _in_band(error: Any) -> ProviderError:
+    """An error object where an answer was due: the status was already 200."""
+    if not isinstance(error, dict):
+        return ProviderError(Kind.SERVER, str(error))
+    code = str(error.get("code"))
+    kind = KIND_OF_CODE.get(code) or KIND_OF_CODE.get(str(error.get("type")))
+    if kind is None:
+        status = int(code) if code.isdigit() else 500
+        kind = KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+    return ProviderError(kind, str(error.get("message") or "The provider reported an error."), param=error.get("param"))
+
+
+def _object(data: str | bytes) -> Json:
+    try:
+        return msgspec.json.decode(data, type=Json)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _unreadable(data) from None
+
+
+def _unreadable(data: str | bytes) -> ProviderError:
+    return ProviderError(Kind.INVALID_ANSWER, f"The provider sent something that is no answer: {_excerpt(data)}")
+
+
+def _excerpt(data: str | bytes) -> str:
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    text = " ".join(text.split())
+    return repr(text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…")

@@ -1,0 +1,96 @@
+"""What can go wrong at a provider, by kind; what is done about each kind stands in `routing/policy.py`."""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from shared.errors import BadGateway, DomainError, GatewayTimeout, NotFound, Unavailable, Unprocessable
+
+
+class Kind(StrEnum):
+    """Classes of failure; the values are the `code` that clients see."""
+
+    UNREACHABLE = "provider_unreachable"
+    TIMEOUT = "provider_timeout"
+    SERVER = "provider_error"
+    INVALID_ANSWER = "provider_invalid_answer"
+    TRUNCATED = "provider_cut_stream"
+    RATE_LIMITED = "provider_rate_limited"
+    CREDENTIALS = "provider_rejected_credentials"
+    MODEL_UNKNOWN = "provider_model_not_found"
+    BAD_REQUEST = "provider_rejected_request"
+    CONTEXT_OVERFLOW = "context_length_exceeded"
+    CONTENT_FILTER = "content_filter"
+
+
+class ProviderError(Exception):
+    """An attempt failed. `status` is the provider's, where it gave one; `retry_after` in seconds."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.param = param
+
+
+class ModelNotFound(NotFound):
+    """The answer names the models that there are (at most 100 of them)."""
+
+    code, title = "model_not_found", "There is no such model"
+
+    def __init__(self, model: str, *, known: list[str]) -> None:
+        shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+        there_are = f"There are: {shown}." if known else "No model is configured."
+        super().__init__(f"The model {model!r} does not exist. {there_are}", models=known[:100], param="model")
+
+
+class RejectedRequest(DomainError):
+    """The provider says that the request itself is wrong: no other provider is asked."""
+
+    status, code, title = 400, "provider_rejected_request", "The provider does not accept the request"
+
+
+class RateLimited(DomainError):
+    status, code, title = 429, "provider_rate_limited", "The provider's rate limit is reached"
+
+    def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(max(1, round(self.retry_after)))}
+
+
+class NotExpressible(Unprocessable):
+    """The dialect of the chosen provider has no word for a field of the request."""
+
+    code, title = "not_expressible", "The provider cannot be asked this"
+    status: ClassVar[int] = 400
+
+
+def for_client(error: ProviderError, *, attempts: list[dict[str, Any]]) -> DomainError:
+    """The last attempt's failure as the client's answer; `attempts` lists them all, oldest first."""
+    told: DomainError
+    match error.kind:
+        case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.CONTENT_FILTER:
+            told = RejectedRequest(error.message, attempts=attempts, param=error.param)
+        case Kind.RATE_LIMITED:
+            told = RateLimited(error.message, retry_after=error.retry_after or 1, attempts=attempts)
+        case Kind.UNREACHABLE:
+            told = Unavailable(error.message, retry_after=error.retry_after or 1, attempts=attempts)
+        case Kind.TIMEOUT:
+            told = GatewayTimeout(error.message, attempts=attempts)
+        case _:
+            told = BadGateway(error.message, attempts=attempts)
+    told.code = error.kind.value  # type: ignore[misc] # the class says what it is, the kind says why
+    return told

@@ -1,0 +1,22 @@
+"""From a request to the ordered targets that may answer it."""
+
+from llm_service.catalogue.service import Catalogue, Target
+from llm_service.dialects.ingress import Ingress
+
+
+async def plan(ingress: Ingress, catalogue: Catalogue) -> tuple[Target, ...]:
+    """The model's own targets, then those of `fallbacks`; each once. `fallbacks: []` leaves the first only.
+
+    Raises ModelNotFound for any name that nobody serves.
+    """
+    targets = await catalogue.resolve(ingress.model)
+    if ingress.fallbacks is None:
+        return _once(targets)
+    if not ingress.fallbacks:
+        return targets[:1]
+    further = [target for name in ingress.fallbacks for target in await catalogue.resolve(name)]
+    return _once((*targets, *further))
+
+
+def _once(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    return tuple({target.name: target for target in targets}.values())
