@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from tests.simulators.faults import Fault
@@ -58,26 +59,22 @@ class Answer:
 
 _PROOFS: dict[str, Callable[[Sequence[Turn]], str]] = {
     "What did I say first?": lambda turns: next(turn.text for turn in turns if turn.role == "user"),
-    "What did you say last?": lambda turns: ([turn.text for turn in turns if turn.role == "assistant"] or ["Nothing."])[-1],
+    "What did you say last?": lambda turns: ([turn.text for turn in turns if turn.role == "assistant"] or ["Nothing."])[
+        -1
+    ],
     "How many messages?": lambda turns: str(len(turns)),
     "What are your instructions?": lambda turns: "\n".join(turn.text for turn in turns if turn.role == "system"),
 }
 
 
 def answer(turns: Sequence[Turn], *, tools: Collection[str] = ()) -> Answer:
-    """Answers the last turn: KNOWN, a proof of the history, `Count to N`, `call NAME {json}` (a line each), or its echo.
+    """Answers the last turn: KNOWN, a proof of the history, `Count to N`, `call NAME {json}` line by line, or its echo.
 
     After a tool's result, or several in a row, the answer is what they say, a line each.
     """
-    last = turns[-1]
-    if last.role == "tool":
-        results = [turn.text for turn in turns]
-        while turns[len(turns) - len(results)].role != "tool" or any(
-            turn.role != "tool" for turn in turns[len(turns) - len(results) :]
-        ):
-            results.pop(0)
-        return Answer(split("\n".join(results)))
-    asked = next((turn.text for turn in reversed(turns) if turn.role == "user"), last.text).strip()
+    if results := [turn.text for turn in takewhile(lambda turn: turn.role == "tool", reversed(turns))]:
+        return Answer(split("\n".join(reversed(results))))
+    asked = turns[-1].text.strip()
     if calls := _calls(asked, tools):
         return Answer(calls=calls, finish="tool_calls")
     if asked in _PROOFS:
@@ -85,3 +82,62 @@ def answer(turns: Sequence[Turn], *, tools: Collection[str] = ()) -> Answer:
     if counted := re.fullmatch(r"Count to (\d+)\.?", asked):
         return Answer(split(" ".join(str(number) for number in range(1, int(counted[1]) + 1))))
     return Answer(split(KNOWN.get(asked, asked)))
+
+
+def call(name: str, arguments: str) -> ToolCall:
+    """Cuts `arguments`, a JSON object, at its punctuation, as a model's tokens would."""
+    return ToolCall(name, tuple(re.findall(r'[{}\[\]":,\s]+|[^{}\[\]":,\s]+', arguments)))
+
+
+def limited(answer: Answer, *, max_tokens: int | None = None, stop: Collection[str] = ()) -> Answer:
+    """Cuts the text before the first of `stop`, then text or calls after `max_tokens` (finish `length`)."""
+    if ends := [at for at in (answer.text.find(sequence) for sequence in stop) if at >= 0]:
+        answer = replace(answer, words=split(answer.text[: min(ends)]), finish="stop")
+    if max_tokens is None or answer.tokens <= max_tokens:
+        return answer
+    calls: list[ToolCall] = []
+    left = max_tokens
+    for made in answer.calls:
+        if left > 0:
+            calls.append(replace(made, fragments=made.fragments[: left - 1]))
+            left -= 1 + len(made.fragments)
+    return Answer(answer.words[:max_tokens], tuple(calls), finish="length")
+
+
+def under(answer: Answer, fault: Fault | None) -> Answer:
+    """The answer as a fault of the answer itself leaves it."""
+    match fault.name if fault else None:
+        case "content-filter":
+            assert fault is not None
+            return Answer(answer.words[: fault.after], finish="content_filter")
+        case "empty":
+            return Answer()
+        case "huge":
+            assert fault is not None
+            return Answer(("x" * fault.size,))
+        case _:
+            return answer
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Words, each with the white space before it; together they are `text`."""
+    return tuple(re.findall(r"\s*\S+|\s+", text))
+
+
+def count_tokens(text: str) -> int:
+    return len(split(text))
+
+
+def _calls(asked: str, tools: Collection[str]) -> tuple[ToolCall, ...]:
+    """The calls that `asked` spells out, if each of its lines is one."""
+    calls: list[ToolCall] = []
+    for line in asked.splitlines():
+        spelt = re.fullmatch(r"call (\S+) (\{.*\})", line.strip())
+        if spelt is None or spelt[1] not in tools:
+            return ()
+        try:
+            arguments = json.loads(spelt[2])
+        except ValueError:
+            return ()
+        calls.append(call(spelt[1], json.dumps(arguments, separators=(",", ":"), ensure_ascii=False)))
+    return tuple(calls)

@@ -25,6 +25,8 @@ class RecordedRequest:
     raw: bytes
     connection: int
     """Which of the server's connections, from 1: equal for requests that shared one."""
+    number: int = 0
+    """Which of the server's requests, from 1; the server's own endpoints are not counted."""
     sent: int = 0
     """Pieces of content written so far."""
     held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +46,7 @@ class RecordedRequest:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "number": self.number,
             "method": self.method,
             "path": self.path,
             "query": self.query,

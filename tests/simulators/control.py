@@ -33,13 +33,15 @@ def answer(simulator: "Simulator", request: RecordedRequest) -> Document:
             return _document({"error": f"no {request.method} {request.path}"}, status=404)
 
 
-def steer(simulator: "Simulator", change: dict[str, Any]) -> None:
-    """Applies the keys of `change` in their order; raises ValueError for one that does not exist.
+def steer(simulator: "Simulator", change: Any) -> None:
+    """Applies the keys of the object `change` in their order; raises TypeError or ValueError for what is none of these.
 
     `fault`: a name, or an object with a name and a fault's fields, for the next request that it befalls.
     `pace`: seconds before each piece of content. `hold_after`: pieces after which answers are held.
     `release`: true lets them go. `reset`: true forgets requests, faults, pace and gate.
     """
+    if not isinstance(change, dict):
+        raise TypeError("a change is a JSON object")
     for key, value in change.items():
         match key:
             case "fault":
@@ -65,9 +67,10 @@ def main(kind: "type[Simulator]", arguments: Sequence[str] | None = None) -> Non
     parser.add_argument("--port", type=int, default=0, help="the system chooses one by default")
     parser.add_argument("--api-key", default=None, help=f"the key that clients must send ({kind.default_key})")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds before each piece of content")
+    parser.add_argument("--list-faults", action="store_true", help="list the models fault-… and …-slow with the others")
     options = parser.parse_args(arguments)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(kind(api_key=options.api_key, port=options.port, pace=options.pace)))
+        asyncio.run(_serve(kind(**vars(options))))
 
 
 async def _serve(simulator: "Simulator") -> None:

@@ -1,7 +1,7 @@
 """The ways in which a simulated provider can misbehave, by name. Nothing here knows whose wire it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 FaultName = Literal[
@@ -31,25 +31,23 @@ FaultName = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Details:
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with one answer: `Fault("cut", after=3)`, `Fault("status", status=429)`."""
+
+    name: FaultName
+    _: KW_ONLY
     after: int = 2
     """Pieces of content that are sent before it strikes; 0 is after the headers and the opening event."""
     status: int | None = None
     code: str | None = None
+    """Which of the provider's errors, where a status has several: `insufficient_quota`."""
     headers: Mapping[str, str] = field(default_factory=dict)
     interval: float = 0.05
     """Seconds."""
     size: int = 1_000_000
     path: str | None = None
     """Waits for a request of which the path ends so; without it for any POST, so that listing models takes no fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault(_Details):
-    """What goes wrong with one answer: `Fault("cut", after=3)`, `Fault("status", status=429, code="insufficient_quota")`."""
-
-    name: FaultName
 
     def befalls(self, *, method: str, path: str) -> bool:
         return method == "POST" if self.path is None else path.endswith(self.path)
@@ -70,11 +68,10 @@ NAMED: Mapping[str, Fault] = {
 
 def parse_fault(value: str | Mapping[str, Any]) -> Fault:
     """Reads `"cut"` or `{"name": "cut", "after": 3}`; raises ValueError for a name or a field that does not exist."""
-    name, changes = (value, {}) if isinstance(value, str) else (value.get("name"), {**value})
-    changes.pop("name", None)
+    changes = {"name": value} if isinstance(value, str) else {**value}
+    name = str(changes.pop("name", ""))
     if name not in NAMED:
         raise ValueError(f"no fault is named {name!r}: {', '.join(NAMED)}")
-    unknown = changes.keys() - _Details.__dataclass_fields__.keys()
-    if unknown:
+    if unknown := changes.keys() - {known.name for known in fields(Fault)}:
         raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
     return replace(NAMED[name], **changes)

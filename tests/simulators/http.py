@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import ClassVar, Self
 
 import h11
@@ -60,17 +61,22 @@ class Simulator(ABC):
     base_path: ClassVar[str]
     default_key: ClassVar[str]
 
-    def __init__(self, *, api_key: str | None = None, port: int = 0, pace: float = 0.0) -> None:
+    def __init__(
+        self, *, api_key: str | None = None, port: int = 0, pace: float = 0.0, list_faults: bool = False
+    ) -> None:
         self.api_key = api_key or self.default_key
         self.port = port
         self.pace = pace
         """Seconds before each piece of content."""
+        self.list_faults = list_faults
+        """Whether the models `fault-…` and `…-slow` are listed among the others; they answer anyway."""
         self.requests: list[RecordedRequest] = []
         self.faults: deque[Fault] = deque()
         """The next request that one befalls takes it."""
         self.connections = 0
         """Connections accepted so far."""
         self.gate: Gate | None = None
+        self._numbers = count(1)
         self._arrival = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -141,6 +147,8 @@ class Simulator(ABC):
         self._serving.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._failures.append(error)
+            context = {"message": f"the {self.title} simulator failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -164,6 +172,7 @@ class Simulator(ABC):
             await self._perform(script(control.answer(self, request)), request, connection, pace=0.0, gate=None)
             return
         async with self._arrival:
+            request.number = next(self._numbers)
             self.requests.append(request)
             self._arrival.notify_all()
         fault = self._take_fault(request)
@@ -221,13 +230,12 @@ async def _unless_gone(answer: Coroutine[None, None, None], request: RecordedReq
     leaving = asyncio.ensure_future(connection.gone.wait())
     try:
         await asyncio.wait({performing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not performing.done():
-            request.disconnected.set()
+        left = not performing.done()
     finally:
         leaving.cancel()
         performing.cancel()
         result, _ = await asyncio.gather(performing, leaving, return_exceptions=True)
-    if isinstance(result, ConnectionError):
+    if left or isinstance(result, ConnectionError):
         request.disconnected.set()
     elif isinstance(result, Exception):
         raise result
@@ -235,7 +243,7 @@ async def _unless_gone(answer: Coroutine[None, None, None], request: RecordedReq
 
 @contextmanager
 def nothing_listens(base_path: str = "/v1") -> Iterator[str]:
-    """A base URL at which connecting is refused for as long as the block lasts: the port is bound, so nobody gets it."""
+    """A base URL at which connecting is refused while the block lasts: its port is bound, so that nobody gets it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}{base_path}"

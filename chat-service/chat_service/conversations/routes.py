@@ -30,7 +30,5 @@ async def list_conversations(
 
 
 @router.get("/{conversation_id}")
-async def read_conversation(
-    conversation_id: str, reader: ChatReader, conversations: Conversations
-) -> ConversationView:
+async def read_conversation(conversation_id: str, reader: ChatReader, conversations: Conversations) -> ConversationView:
     return ConversationView.model_validate(await conversations.find(conversation_id, owner=reader))

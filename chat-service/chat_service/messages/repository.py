@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CTE, Row, func, insert, literal, select, update
+from sqlalchemy import CTE, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,7 +30,7 @@ class Turn:
 
 async def place_turn(
     session: AsyncSession, turn: Turn, *, conversation: Conversation, owner: Principal, replica: str, lease: timedelta
-) -> Sequence[Row[tuple[str, str]]]:
+) -> list[tuple[str, str]]:
     """Writes the message, the placeholder of its answer and the generation; returns what was said before them.
 
     One statement, because each costs the client a round trip. The history is (role, content) from the root on.
@@ -45,14 +45,13 @@ async def place_turn(
         .add_cte(*_writes(turn, parent_id, conversation=conversation, owner=owner, replica=replica, lease=lease))
     )
     try:
-        said = (await session.execute(history)).all()
+        return [(role, content) for role, content in await session.execute(history)]
     except IntegrityError as error:
         if ONE_PER_CONVERSATION in str(error.orig):
             raise GenerationRunning from None
         if "fk_messages_parent" in str(error.orig):
             raise MessageNotFound("The conversation has no message of this parent_id.") from None
         raise
-    return said
 
 
 def _writes(
@@ -111,7 +110,7 @@ async def read_branch(
     return (await session.scalars(query)).all()
 
 
-async def find_message(session: AsyncSession, message_id: str, *, owner: Principal) -> Row[tuple[Message, str]] | None:
+async def find_message(session: AsyncSession, message_id: str, *, owner: Principal) -> tuple[Message, str] | None:
     """The message, and the id under which its owner knows the conversation."""
     found = await session.execute(
         select(Message, Conversation.id)
@@ -123,7 +122,8 @@ async def find_message(session: AsyncSession, message_id: str, *, owner: Princip
             Conversation.user_id == owner.user_id,
         )
     )
-    return found.one_or_none()
+    row = found.one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def _branch(start_id: str | None, *, conversation: Conversation, limit: int | None = None) -> CTE:

@@ -1,10 +1,9 @@
 """Messages as JSON."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chat_service.conversations.schemas import ConversationId
 from chat_service.messages.models import Message
@@ -20,9 +19,6 @@ def _storable(value: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("must not contain half of a surrogate pair")
     return value
-
-
-Money = Annotated[Decimal, PlainSerializer(lambda amount: format(amount, "f"), return_type=str)]
 
 
 class MessageCreate(BaseModel):
@@ -62,12 +58,13 @@ class MessageView(BaseModel):
     model: str | None
     provider: str | None
     usage: dict[str, Any] | None
-    cost_usd: Money | None
+    cost_usd: str | None
     finish_reason: str | None
     error: MessageError | None
     created_at: datetime
 
 
 def view_of(message: Message, *, conversation_id: str) -> MessageView:
-    columns = {name: getattr(message, name) for name in MessageView.model_fields if name != "conversation_id"}
-    return MessageView(conversation_id=conversation_id, **columns)
+    columns = {name: getattr(message, name) for name in MessageView.model_fields if hasattr(message, name)}
+    cost = None if message.cost_usd is None else format(message.cost_usd, "f")
+    return MessageView(**(columns | {"conversation_id": conversation_id, "cost_usd": cost}))

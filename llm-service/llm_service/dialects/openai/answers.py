@@ -19,6 +19,7 @@ from llm_service.canonical.events import (
 from llm_service.dialects.base import StreamParser
 from llm_service.errors import Kind, ProviderError
 from shared.events import Usage
+from shared.ids import new_id
 
 Json = dict[str, Any]
 
@@ -115,11 +116,12 @@ def _said(delta: Json, *, whole: bool = False) -> list[Event]:
         events.append(RefusalDelta(str(refusal)))
     for position, call in enumerate(delta.get("tool_calls") or []):
         function = call.get("function") or {}
+        name = function.get("name") or ""
         events.append(
             ToolCallDelta(
                 index=position if whole else int(call.get("index") or 0),
-                id=call.get("id") or "",
-                name=function.get("name") or "",
+                id=call.get("id") or (new_id("call") if name else ""),  # some compatible servers give none
+                name=name,
                 arguments=function.get("arguments") or "",
             )
         )
@@ -133,13 +135,16 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Json) -> Usage:
+    """Some compatible servers (Gemini's) leave reasoning out of `completion_tokens`, and only `total_tokens` has it."""
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
+    asked, said = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    unsaid = max(0, int(usage.get("total_tokens") or 0) - asked - said)
     return Usage(
-        input_tokens=int(usage.get("prompt_tokens") or 0),
-        output_tokens=int(usage.get("completion_tokens") or 0),
+        input_tokens=asked,
+        output_tokens=said + unsaid,
         cached_input_tokens=int(prompt.get("cached_tokens") or 0),
-        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
+        reasoning_tokens=int(completion.get("reasoning_tokens") or 0) + unsaid,
     )
 
 

@@ -1,0 +1,48 @@
+"""chat-service, assembled."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from fastapi import FastAPI
+
+from chat_service.conversations import routes as conversations
+from chat_service.messages import routes as messages
+from chat_service.running.keeping import keeping
+from chat_service.running.runner import Runner
+from chat_service.settings import Settings
+from shared.auth import TokenVerifier
+from shared.clients.auth import RemoteKeys
+from shared.clients.llm import LlmClient
+from shared.database import database
+from shared.service import create_service
+
+
+def create_app(settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with (
+            app.state.upstreams.running("auth", "llm") as upstreams,
+            database(settings.database_url) as sessions,
+        ):
+            lease = timedelta(seconds=settings.chat_lease_seconds)
+            runner = Runner(sessions=sessions, llm=LlmClient(upstreams["llm"]), lease=lease)
+            verifier = TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url)
+            async with keeping(runner, sessions=sessions), runner.running():
+                yield {"sessions": sessions, "verifier": verifier, "runner": runner}
+
+    return create_service(
+        "chat-service",
+        summary="Conversations, messages, and generations that outlive connections",
+        settings=settings,
+        lifespan=lifespan,
+        routers=[messages.router, conversations.router],
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`uvicorn chat_service.main:app` builds the app from the environment; importing this module does not."""
+    if name == "app":
+        return create_app(Settings())
+    raise AttributeError(name)

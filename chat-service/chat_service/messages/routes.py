@@ -1,0 +1,54 @@
+"""`/api/chat/messages`, and the messages of a conversation."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from chat_service.messages.schemas import MessageCreate, MessageView
+from chat_service.messages.service import MessageService
+from shared.auth import Principal, requires
+from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
+from shared.request_id import request_id_of
+from shared.sse import EventStream
+
+router = APIRouter(prefix="/api/chat", tags=["chat"])
+
+
+def message_service(request: Request) -> MessageService:
+    return MessageService(request.state.sessions, request.state.runner)
+
+
+Messages = Annotated[MessageService, Depends(message_service)]
+ChatReader = Annotated[Principal, Depends(requires("chat:read"))]
+ChatWriter = Annotated[Principal, Depends(requires("chat:write"))]
+
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer: whole, or its events where `stream` is true",
+        "content": {"text/event-stream": {}},
+    }
+}
+
+
+@router.post("/messages", response_model=MessageView, responses=STREAMED)
+async def send_message(
+    body: MessageCreate, sender: ChatWriter, messages: Messages, request: Request
+) -> MessageView | Response:
+    """Answers with the model's message. Leaving early changes nothing: the answer is written and saved all the same."""
+    generation = await messages.send(body, sender=sender, request_id=request_id_of(request.scope))
+    if not body.stream:
+        return await generation.message()
+    return EventStream(generation.frames(), on_error=generation.error_frame)
+
+
+@router.get("/messages/{message_id}")
+async def read_message(message_id: str, reader: ChatReader, messages: Messages) -> MessageView:
+    return await messages.find(message_id, reader=reader)
+
+
+@router.get("/conversations/{conversation_id}/messages")
+async def list_messages(
+    conversation_id: str, reader: ChatReader, messages: Messages, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[MessageView]:
+    """The active branch, newest first; `next_cursor` goes back towards its first message."""
+    return await messages.page(conversation_id, reader=reader, limit=limit, cursor=cursor)

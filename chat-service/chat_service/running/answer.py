@@ -1,0 +1,94 @@
+"""What a running generation has said so far, in the shape in which it is saved."""
+
+from decimal import Decimal
+from typing import Any, TypeAlias, assert_never
+
+from chat_service.generations.repository import Outcome, Said
+from shared.errors import DomainError
+from shared.events import Delta, Done, Reasoning, Start, StreamEvent, ToolCall, ToolResult, UsageReport
+
+Spoken: TypeAlias = Start | Delta | Reasoning | ToolCall | ToolResult | UsageReport
+
+
+class Answer:
+    """Collects events. `revision` grows with each, so that unchanged text is not written again."""
+
+    def __init__(self, *, model: str | None) -> None:
+        self.model = model
+        self.provider: str | None = None
+        self.usage: dict[str, Any] | None = None
+        self.revision = 0
+        self._finish_reason: str | None = None
+        self._cost: Decimal | None = None
+        self._pieces: list[str] = []
+        self._parts: list[dict[str, Any]] = []
+
+    def take(self, event: Spoken) -> None:
+        self.revision += 1
+        match event:
+            case Start():
+                self.model, self.provider = event.model, event.provider
+            case Delta():
+                self._pieces.append(event.content)
+            case Reasoning():
+                self._add_reasoning(event.reasoning)
+            case ToolCall():
+                call = {"id": event.id, "name": event.name, "arguments": event.arguments}
+                self._parts.append({"type": "tool_call", **call})
+            case ToolResult():
+                self._parts.append({"type": "tool_result", "id": event.tool_call_id, "result": event.result})
+            case UsageReport():
+                self.usage = event.usage
+            case _:
+                assert_never(event)
+
+    def conclude(self, done: Done) -> None:
+        self.model = done.model or self.model
+        self.provider = done.provider or self.provider
+        self.usage = done.usage or self.usage
+        self._finish_reason = done.finish_reason
+        self._cost = None if done.cost_usd is None else Decimal(done.cost_usd)
+
+    def said(self) -> Said:
+        # One string from here on, so that a long answer is not joined from its first piece again and again.
+        self._pieces = ["".join(self._pieces)]
+        return Said(content=self._pieces[0], parts=self._parts, model=self.model, provider=self.provider)
+
+    def outcome(self, status: str, problem: DomainError | None) -> Outcome:
+        return Outcome(
+            status=status,
+            finish_reason=self._finish_reason,
+            usage=self.usage,
+            cost_usd=self._cost,
+            error=None if problem is None else error_of(problem),
+        )
+
+    def _add_reasoning(self, text: str) -> None:
+        if self._parts and self._parts[-1]["type"] == "reasoning":
+            self._parts[-1]["text"] += text
+        else:
+            self._parts.append({"type": "reasoning", "text": text})
+
+
+def error_of(problem: DomainError) -> dict[str, Any]:
+    """How a message keeps the reason of its early end."""
+    return {"code": problem.code, "detail": storable(problem.detail), "status": problem.status}
+
+
+def clean(event: StreamEvent) -> None:
+    """Replaces what the database could not keep, so that what is shown and what is saved are the same."""
+    for name in event.__struct_fields__:
+        setattr(event, name, storable(getattr(event, name)))
+
+
+def storable(value: Any) -> Any:
+    """The same value without the character U+0000, which PostgreSQL has no place for."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [storable(each) for each in value]
+        case dict():
+            return {storable(key): storable(each) for key, each in value.items()}
+        case _:
+            return value

@@ -1,0 +1,30 @@
+"""What keeps the platform from starting, told to a person: no traceback helps them."""
+
+from pydantic import ValidationError
+
+
+class CannotStart(Exception):
+    """The message says what is wrong and how to mend it."""
+
+
+class PortInUse(CannotStart):
+    """Somebody else listens where the gateway should."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"Port {port} on {host} is in use by another program. "
+            f"Stop that one, or choose another port: synapscale up --port {port + 1 if port < 65535 else 8000}"
+        )
+
+
+class AlreadyRunning(CannotStart):
+    """Two platforms in one data directory would stop each other's database."""
+
+
+def mistakes_in(error: ValidationError) -> str:
+    """The variables that cannot be used, by name and without their values: some are secrets."""
+    lines = []
+    for mistake in error.errors(include_input=False, include_context=False, include_url=False):
+        variable = "".join(f"SYNAPSCALE_{step}".upper() for step in mistake["loc"][:1])
+        lines.append(f"{variable}: {mistake['msg']}" if variable else mistake["msg"].removeprefix("Value error, "))
+    return "\n".join(lines)

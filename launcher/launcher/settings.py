@@ -1,0 +1,12 @@
+"""What the launcher reads from the environment, beside what it passes on to every service."""
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """`--host` and `--port` win over the environment."""
+
+    host: str = Field("127.0.0.1", description="address that the gateway listens on; 0.0.0.0 is every interface")
+    port: int = Field(8000, ge=1, le=65535, description="port that the gateway listens on")

@@ -1,0 +1,54 @@
+"""chat-service on a real database, with a model that does as the test says."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from chat_service.main import create_app
+from chat_service.settings import Settings
+from shared.ids import new_id
+from shared.upstreams import InProcessUpstream, Upstreams
+from tests.chat_service.api import ChatApi
+from tests.chat_service.fake_llm import FakeLlm
+from tests.tokens import auth_stub
+
+StartChat = Callable[..., AbstractAsyncContextManager[ChatApi]]
+
+
+@pytest.fixture
+def llm() -> FakeLlm:
+    return FakeLlm()
+
+
+@pytest.fixture
+def chat_app(database_url: str, llm: FakeLlm) -> Callable[..., FastAPI]:
+    """Makes a replica that is not started yet."""
+
+    def make(**settings: Any) -> FastAPI:
+        app = create_app(Settings(database_url=database_url, **settings))
+        app.state.upstreams = Upstreams([auth_stub(), InProcessUpstream("llm", app=llm.app)])
+        return app
+
+    return make
+
+
+@pytest.fixture
+def start_chat(chat_app: Callable[..., FastAPI]) -> StartChat:
+    """Runs a replica for as long as the block lasts; its client speaks for a user of its own."""
+
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[ChatApi]:
+        chat = InProcessUpstream("chat", app=chat_app(**settings))
+        async with chat.running():
+            yield ChatApi(chat.client(), user_id=new_id("usr"))
+
+    return start
+
+
+@pytest.fixture
+async def chat(start_chat: StartChat) -> AsyncIterator[ChatApi]:
+    async with start_chat() as api:
+        yield api

@@ -1,0 +1,84 @@
+"""llm-service as its callers see it, over providers that a test chooses."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import yaml
+
+from llm_service.main import create_app
+from llm_service.settings import Settings
+from shared.upstreams import InProcessUpstream, Upstreams
+from tests.simulators.openai import OpenAISimulator
+from tests.tokens import auth_stub, bearer
+
+Json = dict[str, Any]
+QUESTION = "Qual é a capital do Brasil?"
+ANSWER = "A capital do Brasil é Brasília."
+SURFACES = ("/v1/chat/completions", "/api/llm/chat/completions")
+
+
+def row(simulator: OpenAISimulator, *, models: Sequence[str] = ("gpt-4o",), type: str = "openai") -> Json:
+    """A provider of the configuration that is `simulator`."""
+    return {"type": type, "base_url": simulator.base_url, "api_key": simulator.api_key, "models": list(models)}
+
+
+def asking(content: str = QUESTION, *, model: str = "gpt-4o", **fields: Any) -> Json:
+    return {"model": model, "messages": [{"role": "user", "content": content}], **fields}
+
+
+@asynccontextmanager
+async def serving(
+    directory: Path,
+    providers: Mapping[str, Json],
+    *,
+    routes: Mapping[str, Sequence[str]] | None = None,
+    timeouts: Mapping[str, float] | None = None,
+    env: str = "development",
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the running service, with a token that may do everything."""
+    config = {"providers": dict(providers), "routes": {k: list(v) for k, v in (routes or {}).items()}}
+    config["timeouts"] = dict(timeouts or {})
+    path = directory / "llm.yaml"
+    path.write_text(yaml.safe_dump(config))
+    settings = Settings.model_validate({"llm_config": path, "env": env, "log_level": "error"})
+    app = create_app(settings, variables={})
+    app.state.upstreams = Upstreams([auth_stub()])
+    llm = InProcessUpstream("llm", app=app)
+    async with llm.running():
+        client = llm.client()
+        client.headers.update(bearer())
+        yield client
+
+
+def openai_chunks(text: str) -> list[Json]:
+    """The chunks of an OpenAI stream that ended with [DONE]."""
+    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    assert data[-1] == "[DONE]"
+    return [json.loads(one) for one in data[:-1]]
+
+
+def events(text: str) -> list[Json]:
+    """The events of a native stream; asserts that they are numbered from 1 and that the last is the only end."""
+    frames = [frame for frame in text.split("\n\n") if frame and not frame.startswith(":")]
+    found = []
+    for number, frame in enumerate(frames, start=1):
+        fields = dict(line.split(": ", 1) for line in frame.splitlines())
+        event = json.loads(fields["data"])
+        assert fields["id"] == str(number)
+        assert fields["event"] == event["type"]
+        assert isinstance(event["content"], str)
+        found.append(event)
+    assert [event["type"] in ("done", "error") for event in found].count(True) == 1
+    assert found[-1]["type"] in ("done", "error")
+    return found
+
+
+def said(text: str, *, surface: str) -> str:
+    """The answer in a stream of either surface."""
+    if surface.startswith("/v1/"):
+        return "".join(c["choices"][0]["delta"].get("content") or "" for c in openai_chunks(text) if c["choices"])
+    return "".join(event["content"] for event in events(text))

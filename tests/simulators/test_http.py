@@ -1,0 +1,127 @@
+"""The server beneath the simulators: what it remembers, holds back and refuses, and how another process steers it."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import httpx2
+import pytest
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+
+from tests.simulators.answers import KNOWN
+from tests.simulators.http import PATIENCE, nothing_listens
+from tests.simulators.openai import OpenAISimulator
+from tests.simulators.openai_asking import ask, ask_streaming, text
+
+BRAZIL = "Qual é a capital do Brasil?"
+
+
+async def test_everything_received_is_recorded(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
+    await openai_sdk.models.list()
+    await ask(openai_sdk, BRAZIL, extra_headers={"X-Trace": "t1"}, extra_query={"debug": "1"})
+    listed, asked = openai_sim.requests
+    assert (listed.method, listed.path, listed.body) == ("GET", "/v1/models", None)
+    assert (asked.method, asked.path, asked.query) == ("POST", "/v1/chat/completions", "debug=1")
+    assert asked.body == {"model": "gpt-4o", "messages": [{"role": "user", "content": BRAZIL}]}
+    assert asked.headers["x-trace"] == "t1"
+    assert asked.headers["authorization"] == f"Bearer {openai_sim.api_key}"
+    assert asked.answered.is_set()
+    assert not asked.disconnected.is_set()
+    assert (listed.connection, asked.connection, openai_sim.connections) == (1, 1, 1)
+
+
+async def test_gate_holds_a_stream_until_it_is_released(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
+    gate = openai_sim.hold(after=2)
+    asking = asyncio.create_task(ask_streaming(openai_sdk, "Count to 4"))
+    await gate.wait_until_reached()
+    assert openai_sim.requests[0].sent == 2
+    assert not asking.done()
+    gate.release()
+    assert len(await asking) == 6
+
+
+async def test_gate_holds_a_document_before_its_headers(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
+    gate = openai_sim.hold(after=2)
+    asking = asyncio.create_task(ask(openai_sdk, "Count to 4"))
+    await gate.wait_until_reached()
+    assert openai_sim.requests[0].sent == 0
+    gate.release()
+    assert text(await asking) == "1 2 3 4"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_cancelled_request_is_seen_as_a_disconnect(
+    openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI, stream: bool
+) -> None:
+    gate = openai_sim.hold(after=1)
+    asking = asyncio.create_task(ask_streaming(openai_sdk, BRAZIL) if stream else ask(openai_sdk, BRAZIL))
+    await gate.wait_until_reached()
+    asking.cancel()
+    request = openai_sim.requests[0]
+    async with asyncio.timeout(PATIENCE):
+        await request.disconnected.wait()
+    assert not request.answered.is_set()
+    assert gate.held == 0
+
+
+async def test_refusing_server_can_be_brought_back_on_its_port(
+    openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI
+) -> None:
+    await ask(openai_sdk, BRAZIL)
+    await openai_sim.refuse()
+    with pytest.raises(APIConnectionError):
+        await ask(openai_sdk, BRAZIL)
+    await openai_sim.listen()
+    assert text(await ask(openai_sdk, BRAZIL)) == KNOWN[BRAZIL]
+
+
+async def test_nothing_listens_where_nothing_should(openai_sdk: AsyncOpenAI) -> None:
+    with nothing_listens() as base_url, pytest.raises(APIConnectionError) as refused:
+        await ask(openai_sdk.with_options(base_url=base_url), BRAZIL)
+    assert isinstance(refused.value.__cause__, httpx2.ConnectError)
+
+
+async def test_each_event_is_one_write(openai_sim: OpenAISimulator) -> None:
+    body = json.dumps(
+        {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Say it with emoji"}]}
+    )
+    async with (
+        httpx2.AsyncClient(headers={"authorization": f"Bearer {openai_sim.api_key}"}) as plain,
+        plain.stream("POST", f"{openai_sim.base_url}/chat/completions", content=body) as answer,
+    ):
+        writes = [write async for write in answer.aiter_raw()]
+    assert all(write.startswith(b"data: ") and write.endswith(b"\n\n") for write in writes)
+    assert "👨‍👩‍👧‍👦".encode() in b"".join(writes)
+    assert writes[-1] == b"data: [DONE]\n\n"
+    assert len(writes) == 1 + 12 + 1 + 1
+
+
+async def test_other_processes_steer_it_by_http() -> None:
+    command = (sys.executable, "-m", "tests.simulators.openai", "--api-key", "sk-e2e", "--list-faults")
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=Path(__file__).parents[2])
+    assert process.stdout
+    base_url = (await process.stdout.readline()).decode().strip()
+    async with (
+        httpx2.AsyncClient(base_url=base_url.removesuffix("/v1")) as other,
+        AsyncOpenAI(base_url=base_url, api_key="sk-e2e", max_retries=0) as openai_sdk,
+    ):
+        await other.post("/__control", json={"hold_after": 1})
+        asking = asyncio.create_task(ask_streaming(openai_sdk, "Count to 2"))
+        async with asyncio.timeout(PATIENCE):
+            while (await other.get("/__control")).json()["held"] == 0:
+                pass
+        await other.post("/__control", json={"release": True})
+        assert len(await asking) == 4
+        await other.post("/__control", json={"fault": {"name": "429", "headers": {"retry-after": "7"}}})
+        with pytest.raises(APIStatusError, match="Rate limit reached") as refused:
+            await ask(openai_sdk, BRAZIL)
+        assert refused.value.response.headers["retry-after"] == "7"
+        assert [one["answered"] for one in (await other.get("/__requests")).json()["requests"]] == [True, True]
+        assert (await other.post("/__control", json={"reset": True})).json()["requests"] == 0
+        mistakes: list[object] = [{"faults": "cut"}, {"fault": "none"}, {"fault": {"name": "cut", "later": 1}}, []]
+        for mistake in mistakes:
+            assert (await other.post("/__control", json=mistake)).status_code == 400
+    process.terminate()
+    assert await process.wait() == 0
