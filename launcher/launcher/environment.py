@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from launcher.postgres import EmbeddedPostgres
@@ -11,27 +11,34 @@ from shared.secrets import stored_secret
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Callable[[], str]]:
-    """Yields what waits for the database's address; the embedded one runs inside, where no other is configured.
+def database(settings: Settings, *, owner: int | None = None) -> Iterator[Callable[[], str]]:
+    """Yields what waits for the database's address; where none is configured, the embedded PostgreSQL runs inside.
 
-    It starts in the background: the services take as long to be imported.
+    It starts in the background: the services take as long to be imported. It stops at the end, or with the process
+    `owner` if that one outlives this.
     """
     if settings.database_url is not None:
         configured = settings.database_url
         yield lambda: configured
         return
     postgres = EmbeddedPostgres(settings.data_dir)
-    with ThreadPoolExecutor(max_workers=1) as background:
-        starting = background.submit(postgres.start)
-        try:
-            yield starting.result
-        finally:
-            wait([starting])
+
+    def start() -> str:
+        url = postgres.start()
+        if owner is not None:
+            postgres.stop_when_process_ends(owner)
+        return url
+
+    try:
+        with ThreadPoolExecutor(max_workers=1) as background:
+            yield background.submit(start).result
+    finally:
+        if owner is None:
             postgres.stop()
 
 
 def completed(settings: Settings, *, database_url: str) -> dict[str, str]:
-    """The settings that every service is given, by name; as variables, see `variables`."""
+    """What every service is told, by the names of its settings."""
     told = {"database_url": database_url}
     if settings.secret_key is None:
         told["secret_key"] = stored_secret(settings.data_dir, "secret_key")
@@ -42,5 +49,5 @@ def completed(settings: Settings, *, database_url: str) -> dict[str, str]:
     return told
 
 
-def variables(told: dict[str, str]) -> dict[str, str]:
+def as_variables(told: dict[str, str]) -> dict[str, str]:
     return {f"SYNAPSCALE_{name.upper()}": value for name, value in told.items()}

@@ -1,16 +1,13 @@
 """Being asked to stop, by a person or by another program."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones leave the cleaning up alone.
+def raise_when_asked_to_stop() -> None:
+    """From now on the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones leave the cleaning up alone.
 
-    A terminal that closes counts as SIGTERM, unless SIGHUP is ignored (nohup). The handlers stay: the process ends next.
+    A terminal that closes counts as SIGTERM, unless SIGHUP is ignored (nohup).
     """
     asked = False
 
@@ -24,4 +21,3 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    yield
