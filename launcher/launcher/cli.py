@@ -1,23 +1,28 @@
-"""The `synapscale` command. Whatever takes time to import is imported by the command that needs it."""
+"""The `synapscale` command. What takes time to import is imported by the command that needs it."""
 
 import argparse
 import sys
 
-DESCRIPTION = "One door to many language models. Run it in the folder that holds config/ and migrations/."
+from shared import __version__
+
+DESCRIPTION = """\
+SynapScale: one door to many language models, self-hosted.
+Run it in the folder that holds config/ and migrations/.
+"""
 
 EXAMPLES = """\
 examples:
-  synapscale up                     everything in one process, with a PostgreSQL of its own
-  synapscale up --port 9000         the same, on another port
-  synapscale up --processes         a process per service, the gateway in front
-  synapscale doctor                 what is wrong here, and how to mend it
+  synapscale up                   everything in one process, with a PostgreSQL of its own
+  synapscale up --port 9000       the same, on another port
+  synapscale up --processes       a process per service, the gateway in front of them
+  synapscale doctor               what would not work here, and how to mend it
 
 Settings are environment variables or lines of .env; .env.example lists them all.
 """
 
 
 def main() -> None:
-    """Exits with 0 where everything went well or was stopped as asked, with 1 where it could not, 2 for wrong usage."""
+    """Exits with 0 where all went well or was stopped as asked, 1 where something is in the way, 2 for wrong usage."""
     arguments = _parser().parse_args()
     sys.exit(_run(arguments))
 
@@ -26,15 +31,82 @@ def _run(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from launcher.errors import CannotStart, mistakes_in
-    from launcher.settings import Settings
 
     try:
-        given = {name: value for name in ("host", "port") if (value := getattr(arguments, name, None)) is not None}
-        return int(arguments.run(arguments, Settings(**given)) or 0)
+        status: int = arguments.command(arguments)
     except ValidationError as error:
-        print(f"synapscale: the settings cannot be used:\n{mistakes_in(error)}", file=sys.stderr)
+        print(f"synapscale: the settings cannot be used.\n{mistakes_in(error)}", file=sys.stderr)
     except CannotStart as error:
         print(f"synapscale: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 0
+    else:
+        return status
     return 1
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from launcher.settings import Settings
+
+    given = {"host": arguments.host, "port": arguments.port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    if arguments.processes:
+        from launcher.supervisor import serve
+    else:
+        from launcher.one_process import serve
+    return serve(settings)
+
+
+def _migrate(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every command takes its arguments
+    from launcher.migrating import migrate_configured_database
+    from launcher.settings import Settings
+
+    migrate_configured_database(Settings())
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    from launcher.doctor import examine
+
+    return examine()
+
+
+def _parser() -> argparse.ArgumentParser:
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="synapscale", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=as_written
+    )
+    parser.add_argument("--version", action="version", version=f"synapscale {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    up = commands.add_parser(
+        "up",
+        help="start the platform",
+        description="Starts PostgreSQL (unless SYNAPSCALE_DATABASE_URL names one), migrates it, creates the admin at\n"
+        "the first start, and serves until Ctrl-C or SIGTERM, which let running answers finish.",
+        epilog="A second Ctrl-C does not wait for running answers.",
+        formatter_class=as_written,
+    )
+    up.add_argument("--processes", action="store_true", help="a process per service, restarted when one dies")
+    up.add_argument("--host", help="address to listen on (default: SYNAPSCALE_HOST, or 127.0.0.1)")
+    up.add_argument("--port", type=int, metavar="N", help="port to listen on (default: SYNAPSCALE_PORT, or 8000)")
+    up.set_defaults(command=_up)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database up to date",
+        description="Brings the database up to date: the one that SYNAPSCALE_DATABASE_URL names, or else the embedded\n"
+        "PostgreSQL, which is started for it unless it runs already. Changes nothing where nothing is due.",
+        formatter_class=as_written,
+    )
+    migrate.set_defaults(command=_migrate)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check Python, ports, database, keys, secrets and disk",
+        description="Checks what the platform needs, starts and changes nothing, and says how to mend what it finds.\n"
+        "Exits with 1 if something would keep the platform from working.",
+        formatter_class=as_written,
+    )
+    doctor.set_defaults(command=_doctor)
+    return parser

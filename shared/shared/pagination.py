@@ -35,6 +35,6 @@ def decode_cursor(cursor: str, *, parts: int) -> Sequence[str]:
         key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("\n")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         key = []
-    if len(key) != parts or "\0" in cursor:
+    if len(key) != parts or any("\0" in part for part in key):
         raise MalformedRequest("The cursor is not one that this API gave out.")
     return key

@@ -1,5 +1,6 @@
 """chat-service on a real database, with a model that does as the test says."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from tests.chat_service.api import ChatApi
 from tests.chat_service.fake_llm import FakeLlm
 from tests.tokens import auth_stub
 
+MakeApp = Callable[..., FastAPI]
 StartChat = Callable[..., AbstractAsyncContextManager[ChatApi]]
 
 
@@ -24,7 +26,7 @@ def llm() -> FakeLlm:
 
 
 @pytest.fixture
-def chat_app(database_url: str, llm: FakeLlm) -> Callable[..., FastAPI]:
+def make_app(database_url: str, llm: FakeLlm) -> MakeApp:
     """Makes a replica that is not started yet."""
 
     def make(**settings: Any) -> FastAPI:
@@ -36,12 +38,12 @@ def chat_app(database_url: str, llm: FakeLlm) -> Callable[..., FastAPI]:
 
 
 @pytest.fixture
-def start_chat(chat_app: Callable[..., FastAPI]) -> StartChat:
+def start_chat(make_app: MakeApp) -> StartChat:
     """Runs a replica for as long as the block lasts; its client speaks for a user of its own."""
 
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[ChatApi]:
-        chat = InProcessUpstream("chat", app=chat_app(**settings))
+        chat = InProcessUpstream("chat", app=make_app(**settings))
         async with chat.running():
             yield ChatApi(chat.client(), user_id=new_id("usr"))
 
@@ -52,3 +54,12 @@ def start_chat(chat_app: Callable[..., FastAPI]) -> StartChat:
 async def chat(start_chat: StartChat) -> AsyncIterator[ChatApi]:
     async with start_chat() as api:
         yield api
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

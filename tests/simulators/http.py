@@ -100,13 +100,13 @@ class Simulator(ABC):
             raise self._failures[0]
 
     @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.base_path}"
-
-    @property
-    def control_url(self) -> str:
+    def root_url(self) -> str:
         """Under which `/__control` and `/__requests` are."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return self.root_url + self.base_path
 
     async def listen(self) -> None:
         """Accepts connections; after `refuse()` on the same port as before."""

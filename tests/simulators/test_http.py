@@ -1,9 +1,10 @@
 """The server beneath the simulators: what it remembers, holds back and refuses, and how another process steers it."""
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -13,7 +14,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 from tests.simulators.answers import KNOWN
 from tests.simulators.http import PATIENCE, nothing_listens
 from tests.simulators.openai import OpenAISimulator
-from tests.simulators.openai_asking import ask, ask_streaming, text
+from tests.simulators.openai_asking import ask, ask_streaming, open_stream, sdk_of, text
 
 BRAZIL = "Qual é a capital do Brasil?"
 
@@ -32,14 +33,19 @@ async def test_everything_received_is_recorded(openai_sim: OpenAISimulator, open
     assert (listed.connection, asked.connection, openai_sim.connections) == (1, 1, 1)
 
 
-async def test_gate_holds_a_stream_until_it_is_released(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
+async def test_gate_holds_a_stream_after_what_it_let_through(
+    openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI
+) -> None:
     gate = openai_sim.hold(after=2)
-    asking = asyncio.create_task(ask_streaming(openai_sdk, "Count to 4"))
+    stream = await open_stream(openai_sdk, "Count to 4")
+    seen = [(await anext(stream)).choices[0].delta.content for _ in range(3)]
+    assert seen == ["", "1", " 2"]
+    rest = asyncio.create_task(anext(stream))
     await gate.wait_until_reached()
-    assert openai_sim.requests[0].sent == 2
-    assert not asking.done()
+    assert (openai_sim.requests[0].sent, gate.held, rest.done()) == (2, 1, False)
     gate.release()
-    assert len(await asking) == 6
+    assert (await rest).choices[0].delta.content == " 3"
+    assert len([chunk async for chunk in stream]) == 2
 
 
 async def test_gate_holds_a_document_before_its_headers(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
@@ -83,14 +89,10 @@ async def test_nothing_listens_where_nothing_should(openai_sdk: AsyncOpenAI) -> 
     assert isinstance(refused.value.__cause__, httpx2.ConnectError)
 
 
-async def test_each_event_is_one_write(openai_sim: OpenAISimulator) -> None:
-    body = json.dumps(
-        {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Say it with emoji"}]}
-    )
-    async with (
-        httpx2.AsyncClient(headers={"authorization": f"Bearer {openai_sim.api_key}"}) as plain,
-        plain.stream("POST", f"{openai_sim.base_url}/chat/completions", content=body) as answer,
-    ):
+async def test_each_event_is_one_write(plain: httpx2.AsyncClient) -> None:
+    question = {"role": "user", "content": "Say it with emoji"}
+    body = {"model": "gpt-4o", "stream": True, "messages": [question]}
+    async with plain.stream("POST", "/v1/chat/completions", json=body) as answer:
         writes = [write async for write in answer.aiter_raw()]
     assert all(write.startswith(b"data: ") and write.endswith(b"\n\n") for write in writes)
     assert "👨‍👩‍👧‍👦".encode() in b"".join(writes)
@@ -98,17 +100,45 @@ async def test_each_event_is_one_write(openai_sim: OpenAISimulator) -> None:
     assert len(writes) == 1 + 12 + 1 + 1
 
 
-async def test_other_processes_steer_it_by_http() -> None:
-    command = (sys.executable, "-m", "tests.simulators.openai", "--api-key", "sk-e2e", "--list-faults")
+async def test_request_that_is_not_http_is_refused_and_the_connection_closed(openai_sim: OpenAISimulator) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", openai_sim.port)
+    writer.write(b"HELLO\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_error_of_a_simulator_itself_is_raised_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(OpenAISimulator, "_route")
+    sim = await OpenAISimulator().__aenter__()
+    async with sdk_of(sim.base_url, sim.api_key) as sdk:
+        with pytest.raises(APIConnectionError):
+            await ask(sdk, BRAZIL)
+    with pytest.raises(AttributeError, match="_route"):
+        await sim.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def own_process(*arguments: str) -> AsyncIterator[str]:
+    """Base URL of the simulator that runs by itself."""
+    command = (sys.executable, "-m", "tests.simulators.openai", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=Path(__file__).parents[2])
     assert process.stdout
-    base_url = (await process.stdout.readline()).decode().strip()
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+
+
+async def test_other_processes_steer_it_by_http() -> None:
     async with (
-        httpx2.AsyncClient(base_url=base_url.removesuffix("/v1")) as other,
-        AsyncOpenAI(base_url=base_url, api_key="sk-e2e", max_retries=0) as openai_sdk,
+        own_process("--api-key", "sk-e2e", "--list-faults") as base_url,
+        httpx2.AsyncClient(base_url=base_url.removesuffix("/v1"), verify=False) as other,
+        sdk_of(base_url, "sk-e2e") as sdk,
     ):
         await other.post("/__control", json={"hold_after": 1})
-        asking = asyncio.create_task(ask_streaming(openai_sdk, "Count to 2"))
+        asking = asyncio.create_task(ask_streaming(sdk, "Count to 2"))
         async with asyncio.timeout(PATIENCE):
             while (await other.get("/__control")).json()["held"] == 0:
                 pass
@@ -116,12 +146,18 @@ async def test_other_processes_steer_it_by_http() -> None:
         assert len(await asking) == 4
         await other.post("/__control", json={"fault": {"name": "429", "headers": {"retry-after": "7"}}})
         with pytest.raises(APIStatusError, match="Rate limit reached") as refused:
-            await ask(openai_sdk, BRAZIL)
+            await ask(sdk, BRAZIL)
         assert refused.value.response.headers["retry-after"] == "7"
-        assert [one["answered"] for one in (await other.get("/__requests")).json()["requests"]] == [True, True]
+        with pytest.raises(APIStatusError, match="overloaded"):
+            await ask(sdk, BRAZIL, model="fault-503")
+        requests = (await other.get("/__requests")).json()["requests"]
+        assert [(one["answered"], one["body"]["model"]) for one in requests][1:] == [
+            (True, "gpt-4o"),
+            (True, "fault-503"),
+        ]
         assert (await other.post("/__control", json={"reset": True})).json()["requests"] == 0
-        mistakes: list[object] = [{"faults": "cut"}, {"fault": "none"}, {"fault": {"name": "cut", "later": 1}}, []]
-        for mistake in mistakes:
-            assert (await other.post("/__control", json=mistake)).status_code == 400
-    process.terminate()
-    assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("change", [{"faults": "cut"}, {"fault": "none"}, {"fault": {"name": "cut", "later": 1}}, []])
+async def test_unknown_change_is_refused(plain: httpx2.AsyncClient, change: object) -> None:
+    assert (await plain.post("/__control", json=change)).status_code == 400

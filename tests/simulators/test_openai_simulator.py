@@ -10,7 +10,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 
 from tests.simulators.answers import KNOWN
 from tests.simulators.openai import OpenAISimulator
-from tests.simulators.openai_asking import Message, ask, ask_streaming, collected, text
+from tests.simulators.openai_asking import Message, ask, ask_streaming, collected, sdk_of, text
 from tests.simulators.openai_requests import PARAMETERS
 
 BRAZIL = "Qual é a capital do Brasil?"
@@ -34,10 +34,10 @@ async def test_models_are_listed_and_found_one_by_one(openai_sdk: AsyncOpenAI) -
 
 async def test_faults_are_listed_as_models_on_demand() -> None:
     async with (
-        OpenAISimulator(list_faults=True) as openai_sim,
-        AsyncOpenAI(base_url=openai_sim.base_url, api_key=openai_sim.api_key) as openai_sdk,
+        OpenAISimulator(list_faults=True) as sim,
+        sdk_of(sim.base_url, sim.api_key) as sdk,
     ):
-        assert {"gpt-4o", "gpt-4o-slow", "fault-cut"} <= {model.id async for model in openai_sdk.models.list()}
+        assert {"gpt-4o", "gpt-4o-slow", "fault-cut"} <= {model.id async for model in sdk.models.list()}
 
 
 async def test_known_question_has_its_known_answer(openai_sdk: AsyncOpenAI) -> None:
@@ -170,7 +170,7 @@ async def test_limits_cut_the_answer(
 
 async def test_limit_may_fall_into_the_arguments_of_a_call(openai_sdk: AsyncOpenAI) -> None:
     choice = (await ask(openai_sdk, CLOCK, tools=TOOLS, max_tokens=4)).choices[0]
-    assert (_calls(choice.message), choice.finish_reason) == ([("get_time", '{"zone":{"')], "length")
+    assert (_calls(choice.message), choice.finish_reason) == ([("get_time", '{"zone": {"')], "length")
 
 
 def _said(*messages: Message) -> Message:
@@ -231,13 +231,11 @@ def test_every_parameter_of_the_sdk_is_known() -> None:
     assert set(CompletionCreateParamsNonStreaming.__annotations__) <= set(PARAMETERS)
 
 
-async def test_key_is_checked(openai_sim: OpenAISimulator) -> None:
-    async with httpx2.AsyncClient() as plain:
-        keyless = await plain.get(f"{openai_sim.base_url}/models")
-        wrong = await plain.get(
-            f"{openai_sim.base_url}/models", headers={"authorization": "Bearer sk-wrong-0123456789"}
-        )
+async def test_key_is_checked(plain: httpx2.AsyncClient) -> None:
+    keyless = await plain.get("/v1/models", headers={"authorization": ""})
     assert keyless.status_code == 401
+    assert keyless.json()["error"]["message"].startswith("You didn't provide an API key.")
+    wrong = await plain.get("/v1/models", headers={"authorization": "Bearer sk-wrong-0123456789"})
     assert wrong.status_code == 401
     assert wrong.json() == {
         "error": {
@@ -253,18 +251,17 @@ async def test_key_is_checked(openai_sim: OpenAISimulator) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/chat/completions", b"{", 400),
-        ("POST", "/chat/completions", b"[]", 400),
-        ("GET", "/chat/completions", b"", 405),
-        ("DELETE", "/models", b"", 405),
-        ("POST", "/chat", b"{}", 404),
+        ("POST", "/v1/chat/completions", b"{", 400),
+        ("POST", "/v1/chat/completions", b"[]", 400),
+        ("GET", "/v1/chat/completions", b"", 405),
+        ("DELETE", "/v1/models", b"", 405),
+        ("POST", "/v1/chat", b"{}", 404),
     ],
 )
 async def test_what_is_not_the_api_is_refused(
-    openai_sim: OpenAISimulator, method: str, path: str, body: bytes, status: int
+    plain: httpx2.AsyncClient, method: str, path: str, body: bytes, status: int
 ) -> None:
-    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {openai_sim.api_key}"}) as plain:
-        answer = await plain.request(method, openai_sim.base_url + path, content=body)
+    answer = await plain.request(method, path, content=body)
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == "invalid_request_error"
 

@@ -1,7 +1,7 @@
 """What an owner may see of their conversations."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,9 +41,6 @@ class ConversationService:
 def _position(cursor: str) -> tuple[datetime, UUID]:
     updated_at, key = decode_cursor(cursor, parts=2)
     try:
-        position = datetime.fromisoformat(updated_at), UUID(key)
-    except ValueError:
-        position = None
-    if position is None or position[0].tzinfo is None:
-        raise MalformedRequest("The cursor is not one that this API gave out.")
-    return position
+        return datetime.fromisoformat(updated_at).astimezone(UTC), UUID(key)
+    except (ValueError, OverflowError):
+        raise MalformedRequest("The cursor is not one that this API gave out.") from None

@@ -36,7 +36,7 @@ async def place_turn(
     One statement, because each costs the client a round trip. The history is (role, content) from the root on.
     Raises MessageNotFound for a parent that the conversation does not have, GenerationRunning for one that is busy.
     """
-    parent_id = turn.parent_id or conversation.leaf_id
+    parent_id = conversation.leaf_id if turn.parent_id is None else turn.parent_id
     branch = _branch(parent_id, conversation=conversation)
     history = (
         select(Message.role, Message.content)

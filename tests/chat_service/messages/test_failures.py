@@ -138,7 +138,6 @@ async def test_the_conversation_goes_on_after_a_failure(chat: ChatApi, llm: Fake
     assert told == [("user", "1?"), ("user", "2?"), ("assistant", "Half"), ("user", "3?")]
 
 
-async def test_a_tool_result_shaped_failure_never_becomes_a_success(chat: ChatApi, llm: FakeLlm) -> None:
-    """A second terminal event is not read: the first one is the end."""
+async def test_nothing_is_read_after_the_terminal_event(chat: ChatApi, llm: FakeLlm) -> None:
     llm.will([start(), Delta(content="a"), done(), Failed(code="late", detail="late"), Delta(content="b")])
     assert (await chat.say("Oi"))["content"] == "a"

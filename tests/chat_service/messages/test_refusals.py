@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from shared.events import Delta
 from shared.ids import new_id
 from tests.chat_service.api import ChatApi
-from tests.chat_service.fake_llm import FakeLlm, Gate, answer
+from tests.chat_service.fake_llm import FakeLlm, Gate, answer, done, start
 
 LONGEST = 200_000
 
@@ -144,7 +145,7 @@ async def test_users_with_the_same_conversation_id_do_not_meet(chat: ChatApi, ll
 
 async def test_a_conversation_that_is_being_answered_takes_no_other_message(chat: ChatApi, llm: FakeLlm) -> None:
     gate = Gate()
-    llm.will([gate, *answer("first")])
+    llm.will([start(), Delta(content="first"), gate, done()])
     async with chat.streamed("1?", conversation_id="conv_1") as events:
         response = await chat.send("2?", conversation_id="conv_1")
         assert (response.status_code, response.json()["code"]) == (409, "generation_running")

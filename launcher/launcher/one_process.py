@@ -1,0 +1,34 @@
+"""`synapscale up`: PostgreSQL, and every service in this process."""
+
+from launcher.claim import claimed
+from launcher.environment import completed, database
+from launcher.ports import listen
+from launcher.settings import Settings
+from launcher.signals import raise_when_asked_to_stop
+from launcher.welcome import next_steps
+from shared.logs import configure_logs
+
+
+def serve(settings: Settings) -> int:
+    """Returns when the platform was asked to stop and has. Raises CannotStart."""
+    raise_when_asked_to_stop()
+    with (
+        listen(settings.host, settings.port) as listener,
+        claimed(settings.data_dir),
+        database(settings) as database_url,
+    ):
+        # Their import takes a second or two, in which PostgreSQL starts.
+        from launcher.migrating import migrate
+        from launcher.standalone import create_platform
+        from shared.server import server
+
+        told = completed(settings, database_url=database_url())
+        migrate(told["database_url"])
+        serving = server(
+            create_platform(**told),
+            host=settings.host,
+            port=settings.port,
+            on_ready=lambda: print(next_steps(settings), flush=True),
+        )
+        serving.run(sockets=[listener])
+        return 0 if serving.started else 1

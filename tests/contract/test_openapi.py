@@ -1,0 +1,27 @@
+"""Each service's API as it was last agreed on: a change of it shows in review. `make snapshots` writes it anew."""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+SERVICES = ("api_gateway", "auth_service", "chat_service", "llm_service")
+
+
+def openapi_of(service: str) -> dict[str, Any]:
+    settings = importlib.import_module(f"{service}.settings").Settings(_env_file=None)
+    schema: dict[str, Any] = importlib.import_module(f"{service}.main").create_app(settings).openapi()
+    return schema
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_api_is_the_one_that_was_agreed_on(service: str) -> None:
+    now = json.dumps(openapi_of(service), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    snapshot = HERE / f"{service}.json"
+    if os.environ.get("SYNAPSCALE_WRITE_SNAPSHOTS"):
+        snapshot.write_text(now)
+    assert now == snapshot.read_text(), "if the change is meant: make snapshots"

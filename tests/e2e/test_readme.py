@@ -1,0 +1,26 @@
+"""The README, word for word, in each shape."""
+
+from tests.e2e.examples import check_shell_blocks, run_node, run_sdk, run_shell_blocks
+from tests.e2e.platforms import Platform
+from tests.e2e.readme import blocks
+
+QUESTION = "Qual é a capital do Brasil?"
+ANSWER = "A capital do Brasil é Brasília."
+
+
+def test_the_readme_works_as_pasted_without_a_key(echoing: Platform) -> None:
+    printed = run_shell_blocks(echoing)
+    check_shell_blocks(printed, provider="echo", answer=QUESTION)
+    assert run_node(echoing, printed["exported"]) == QUESTION
+    assert run_sdk(echoing, printed["exported"]).strip() == QUESTION
+
+
+def test_the_readme_works_as_pasted_with_a_provider(serving: Platform) -> None:
+    printed = run_shell_blocks(serving)
+    check_shell_blocks(printed, provider="openai", answer=ANSWER)
+    assert run_node(serving, printed["exported"]) == ANSWER
+    assert run_sdk(serving, printed["exported"]).strip() == ANSWER
+
+
+def test_the_portuguese_readme_shows_the_same_examples() -> None:
+    assert blocks("README.pt-BR.md") == blocks("README.md")
