@@ -12,21 +12,25 @@ NAME = "running"
 
 
 @contextmanager
-def claimed(data_dir: Path) -> Iterator[None]:
-    """Holds the data directory for this process. Raises AlreadyRunning, naming the process that holds it."""
+def claimed(data_dir: Path, *, owner: int) -> Iterator[bool]:
+    """Holds the data directory inside, in the name of the process `owner`: the one to stop for whoever wants it.
+
+    Yields whether that process was also the last one to hold it. Raises AlreadyRunning.
+    """
     data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     with (data_dir / NAME).open("a+") as file:
+        last = _written(file.fileno())
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning(
-                f"SynapScale is already running in {data_dir} (process {_written(file.fileno())}). "
+                f"SynapScale is already running in {data_dir} (process {last}). "
                 "Stop that one, or set SYNAPSCALE_DATA_DIR to another directory for a second platform."
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(str(owner))
         file.flush()
-        yield
+        yield last == str(owner)
 
 
 def holder(data_dir: Path) -> str | None:

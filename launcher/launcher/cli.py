@@ -54,7 +54,8 @@ def _up(arguments: argparse.Namespace) -> int:
         from launcher.supervisor import serve
     else:
         from launcher.one_process import serve
-    return serve(settings)
+    serve(settings)
+    return 0
 
 
 def _migrate(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every command takes its arguments

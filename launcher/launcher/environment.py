@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Literal, TypedDict
 
 from launcher.postgres import EmbeddedPostgres
 from launcher.settings import Settings
@@ -37,17 +38,26 @@ def database(settings: Settings, *, owner: int | None = None) -> Iterator[Callab
             postgres.stop()
 
 
-def completed(settings: Settings, *, database_url: str) -> dict[str, str]:
+class Told(TypedDict):
     """What every service is told, by the names of its settings."""
-    told = {"database_url": database_url}
-    if settings.secret_key is None:
-        told["secret_key"] = stored_secret(settings.data_dir, "secret_key")
-    if "public_url" not in settings.model_fields_set:
-        told["public_url"] = f"http://localhost:{settings.port}"
-    if "log_format" not in settings.model_fields_set and sys.stderr.isatty():
-        told["log_format"] = "console"
-    return told
+
+    database_url: str
+    secret_key: str
+    public_url: str
+    log_format: Literal["json", "console"]
 
 
-def as_variables(told: dict[str, str]) -> dict[str, str]:
-    return {f"SYNAPSCALE_{name.upper()}": value for name, value in told.items()}
+def completed(settings: Settings, *, database_url: str) -> Told:
+    """Generates the secret key where development has none. On a terminal, logs are for a person."""
+    chosen = settings.model_fields_set
+    for_a_person = "log_format" not in chosen and sys.stderr.isatty()
+    return {
+        "database_url": database_url,
+        "secret_key": settings.secret_key or stored_secret(settings.data_dir, "secret_key"),
+        "public_url": settings.public_url if "public_url" in chosen else f"http://localhost:{settings.port}",
+        "log_format": "console" if for_a_person else settings.log_format,
+    }
+
+
+def as_variables(told: Told) -> dict[str, str]:
+    return {f"SYNAPSCALE_{name.upper()}": str(value) for name, value in told.items()}

@@ -25,6 +25,6 @@ def mistakes_in(error: ValidationError) -> str:
     """The variables that cannot be used, by name and without their values: some are secrets."""
     lines = []
     for mistake in error.errors(include_input=False, include_context=False, include_url=False):
-        variable = "".join(f"SYNAPSCALE_{step}".upper() for step in mistake["loc"][:1])
-        lines.append(f"{variable}: {mistake['msg']}" if variable else mistake["msg"].removeprefix("Value error, "))
+        told = mistake["msg"].removeprefix("Value error, ")
+        lines.append(": ".join([*(f"SYNAPSCALE_{field}".upper() for field in mistake["loc"][:1]), told]))
     return "\n".join(lines)

@@ -1,7 +1,6 @@
 """Being asked to stop, by a person or by another program."""
 
 import signal
-from types import FrameType
 
 
 def raise_when_asked_to_stop() -> None:
@@ -9,15 +8,18 @@ def raise_when_asked_to_stop() -> None:
 
     A terminal that closes counts as SIGTERM, unless SIGHUP is ignored (nohup).
     """
-    asked = False
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # what a signal handler is given
-        nonlocal asked
-        if not asked:
-            asked = True
-            raise KeyboardInterrupt
+    def stop(*_: object) -> None:
+        ignore_further_requests()
+        raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def ignore_further_requests() -> None:
+    """Not by SIG_IGN: the programs that stop PostgreSQL would inherit it."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: None)

@@ -4,20 +4,30 @@
 """
 
 import argparse
+import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 
+import structlog
 import uvicorn
 from uvicorn._types import ASGIApplication
 
 from shared import drain
 
+log = structlog.get_logger(__name__)
+
 KEEP_ALIVE = 75
 """Seconds; longer than our own clients keep an idle connection, so that none is closed under a request."""
 GRACE = 3
-"""Seconds that open connections get after SIGTERM; together with what follows it stays under five."""
+"""Seconds that open connections get after SIGTERM."""
+LONGEST_SHUTDOWN = 3.8
+"""Seconds for these and the end of the lifespan together; what follows it stays under five."""
 
 
 class Server(uvicorn.Server):
@@ -34,7 +44,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         drain.begin()
-        await super().shutdown(sockets=sockets)
+        try:
+            async with asyncio.timeout(LONGEST_SHUTDOWN):
+                await super().shutdown(sockets=sockets)
+        except TimeoutError:
+            log.error("the shutdown took too long and was cut short", seconds=LONGEST_SHUTDOWN)
 
 
 def server(app: ASGIApplication | str, *, host: str, port: int, on_ready: Callable[[], None] | None = None) -> Server:
@@ -54,12 +68,28 @@ def server(app: ASGIApplication | str, *, host: str, port: int, on_ready: Callab
     return Server(config, on_ready=on_ready)
 
 
+def end_with_parent() -> None:
+    """Ends this process, as SIGTERM does, when standard input closes: whoever holds the other end has gone."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(2 * LONGEST_SHUTDOWN)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shared.server", description=__doc__)
     parser.add_argument("app", help="module:attribute of the ASGI application")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     arguments = parser.parse_args()
+    if arguments.exit_with_parent:
+        end_with_parent()
     serving = server(arguments.app, host=arguments.host, port=arguments.port)
     with contextlib.suppress(KeyboardInterrupt):
         serving.run()

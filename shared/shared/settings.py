@@ -15,7 +15,12 @@ class ServiceSettings(BaseSettings):
     """Read once, when a service is assembled; `.env` in the working directory counts as environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SYNAPSCALE_", env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
+        env_prefix="SYNAPSCALE_",
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,  # a traceback must not show the secrets beside the mistake
     )
 
     env: Literal["development", "production"] = Field("development", description="production refuses weak secrets")

@@ -52,6 +52,9 @@ class ChatApi:
         assert response.status_code == 200, response.text
         return response.json()
 
+    async def knows(self, conversation_id: str) -> bool:
+        return (await self.get(f"conversations/{conversation_id}")).status_code == 200
+
     async def branch(self, conversation_id: str) -> list[dict[str, Any]]:
         """The active branch in the order in which it was said."""
         page = await self.read(f"conversations/{conversation_id}/messages", limit=100)

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from starlette.responses import StreamingResponse
 
+from shared.errors import DomainError
 from shared.events import Delta, Done, Failed, Start, StreamEvent, UsageReport, encode_event
+from shared.sse import EventStream
 
 USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
@@ -69,7 +70,7 @@ class FakeLlm:
         script = self.scripts.popleft() if self.scripts else answer("ok")
         if isinstance(script, Response):
             return script
-        return StreamingResponse(self._stream(script), media_type="text/event-stream")
+        return EventStream(self._stream(script), on_error=_none)
 
     async def _stream(self, script: list[Step]) -> AsyncGenerator[bytes]:
         try:
@@ -87,3 +88,7 @@ class FakeLlm:
         except (asyncio.CancelledError, GeneratorExit):
             self.readers_gone += 1
             raise
+
+
+def _none(problem: DomainError) -> bytes:
+    raise AssertionError("scripts raise no domain errors") from problem

@@ -136,8 +136,8 @@ def _calls(asked: str, tools: Collection[str]) -> tuple[ToolCall, ...]:
         if spelt is None or spelt[1] not in tools:
             return ()
         try:
-            json.loads(spelt[2])
+            arguments = json.loads(spelt[2])
         except ValueError:
             return ()
-        calls.append(call(spelt[1], spelt[2]))
+        calls.append(call(spelt[1], json.dumps(arguments, separators=(",", ":"), ensure_ascii=False)))
     return tuple(calls)

@@ -155,7 +155,10 @@ async def test_other_processes_steer_it_by_http() -> None:
             (True, "gpt-4o"),
             (True, "fault-503"),
         ]
-        assert (await other.post("/__control", json={"reset": True})).json()["requests"] == 0
+        changed = (await other.post("/__control", json={"hold_after": 0, "pace": 0.5, "fault": "cut"})).json()
+        assert (changed["hold_after"], changed["pace"], changed["faults"]) == (0, 0.5, ["cut"])
+        reset = (await other.post("/__control", json={"reset": True})).json()
+        assert reset == {**changed, "requests": 0, "hold_after": None, "pace": 0.0, "faults": []}
 
 
 @pytest.mark.parametrize("change", [{"faults": "cut"}, {"fault": "none"}, {"fault": {"name": "cut", "later": 1}}, []])

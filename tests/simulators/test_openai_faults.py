@@ -66,10 +66,9 @@ HARMLESS = {"drip", "split", "crlf", "comments"}
 OF_THE_ANSWER = {"content-filter", "empty", "huge", "no-usage"}
 
 
-@pytest.fixture
-async def hasty(openai_sdk: AsyncOpenAI) -> AsyncOpenAI:
-    """A client that waits a fifth of a second."""
-    return openai_sdk.with_options(timeout=0.2)
+def patient(sdk: AsyncOpenAI, name: str) -> AsyncOpenAI:
+    """Waits no longer than a quarter of a second for what will not come."""
+    return sdk.with_options(timeout=0.25) if name.startswith("stall") else sdk
 
 
 def test_every_fault_is_tested_here() -> None:
@@ -79,12 +78,12 @@ def test_every_fault_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", BREAKING)
-async def test_broken_stream_raises_after_the_words_that_arrived(hasty: AsyncOpenAI, name: str) -> None:
+async def test_broken_stream_raises_after_the_words_that_arrived(openai_sdk: AsyncOpenAI, name: str) -> None:
     words, streamed, _ = BREAKING[name]
     arrived: list[str] = []
 
     async def listen() -> None:
-        async for chunk in await open_stream(hasty, SIX, model=f"fault-{name}"):
+        async for chunk in await open_stream(patient(openai_sdk, name), SIX, model=f"fault-{name}"):
             arrived.append(chunk.choices[0].delta.content or "")
 
     with pytest.raises(streamed) as broken:
@@ -94,10 +93,10 @@ async def test_broken_stream_raises_after_the_words_that_arrived(hasty: AsyncOpe
 
 
 @pytest.mark.parametrize("name", BREAKING)
-async def test_broken_answer_raises(hasty: AsyncOpenAI, name: str) -> None:
+async def test_broken_answer_raises(openai_sdk: AsyncOpenAI, name: str) -> None:
     _, _, whole = BREAKING[name]
     with pytest.raises(whole) as broken:
-        await ask(hasty, SIX, model=f"fault-{name}")
+        await ask(patient(openai_sdk, name), SIX, model=f"fault-{name}")
     assert type(broken.value) is whole
 
 
@@ -188,8 +187,12 @@ async def test_queued_fault_befalls_one_request(openai_sim: OpenAISimulator, ope
     assert [request.headers["x-stainless-retry-count"] for request in openai_sim.requests] == ["0", "1"]
 
 
-async def test_queued_fault_may_wait_for_a_path(openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI) -> None:
-    openai_sim.faults += [Fault("status", path="/models"), Fault("status", status=503)]
+async def test_queued_fault_waits_for_a_question_or_for_its_path(
+    openai_sim: OpenAISimulator, openai_sdk: AsyncOpenAI
+) -> None:
+    openai_sim.faults.append(Fault("status", status=503))
+    assert await openai_sdk.models.list()
+    openai_sim.faults.appendleft(Fault("status", path="/models"))
     with pytest.raises(APIStatusError) as overloaded:
         await ask(openai_sdk, SIX)
     assert overloaded.value.status_code == 503

@@ -104,14 +104,14 @@ def steered(request: JSON, calls: list[tuple[str, str]]) -> JSON:
 
 
 def calls_in(messages: list[JSON]) -> list[tuple[str, str]]:
-    """The calls of a message, or of the deltas of one."""
+    """The calls of a message, or of the deltas of one; models differ in the white space of their arguments."""
     calls: dict[int, list[str]] = {}
     for message in messages:
         for at, call in enumerate(message.get("tool_calls", ())):
             name, arguments = calls.setdefault(call.get("index", at), ["", ""])
             function = call["function"]
             calls[call.get("index", at)] = [name or function["name"], arguments + function["arguments"]]
-    return [(name, arguments) for name, arguments in calls.values()]
+    return [(name, json.dumps(json.loads(arguments))) for name, arguments in calls.values()]
 
 
 async def put(plain: httpx2.AsyncClient, request: JSON) -> httpx2.Response:

@@ -170,7 +170,7 @@ async def test_limits_cut_the_answer(
 
 async def test_limit_may_fall_into_the_arguments_of_a_call(openai_sdk: AsyncOpenAI) -> None:
     choice = (await ask(openai_sdk, CLOCK, tools=TOOLS, max_tokens=4)).choices[0]
-    assert (_calls(choice.message), choice.finish_reason) == ([("get_time", '{"zone": {"')], "length")
+    assert (_calls(choice.message), choice.finish_reason) == ([("get_time", '{"zone":{"')], "length")
 
 
 def _said(*messages: Message) -> Message:

@@ -1,0 +1,91 @@
+"""One service in a process of its own, started again whenever it ends by itself."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds before a service that ended is started again; each time twice as long."""
+PROVEN_AFTER = 60.0
+"""Seconds of life after which an end counts as the first one again."""
+LONGEST_LINE = 1 << 20
+
+
+class Child:
+    """Its standard input is a pipe that nobody writes to: it closes with this process, and the child ends."""
+
+    def __init__(self, name: str, *, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+
+    async def keep_running(self) -> None:
+        """Returns when the child has ended after `stop()`."""
+        clock = asyncio.get_running_loop().time
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            started = clock()
+            status = await self._run()
+            if self._stopping.is_set():
+                break
+            if clock() - started > PROVEN_AFTER:
+                pause = FIRST_PAUSE
+            log.error("a service ended and is started again", service=self.name, ended=_told(status), in_seconds=pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _run(self) -> int:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LONGEST_LINE,
+            process_group=0,  # Ctrl-C is for the supervisor, which tells its children in order
+        )
+        if self._stopping.is_set():  # while it was being started
+            self._process.terminate()
+        await self._show_output(self._process)
+        return await self._process.wait()
+
+    async def _show_output(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        prefix = f"{self.name:<7} | ".encode()
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # longer than LONGEST_LINE; asyncio has dropped it
+                continue
+            if not line:
+                return
+            sys.stderr.buffer.write(prefix + line.rstrip(b"\n") + b"\n")
+            sys.stderr.buffer.flush()
+
+    def stop(self) -> None:
+        """Lets it finish what it does."""
+        self._stopping.set()
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+def _told(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -1,0 +1,81 @@
+"""The database goes away while an answer is being written."""
+
+import asyncio
+import time
+
+import pytest
+
+from chat_service.running import runner
+from shared.events import Delta
+from tests.chat_service.api import eventually
+from tests.chat_service.conftest import StartChat
+from tests.chat_service.fake_llm import FakeLlm, Gate, done, start
+from tests.chat_service.outage import outage
+
+
+async def test_an_answer_that_ends_without_a_database_is_saved_when_it_is_back(
+    start_chat: StartChat, llm: FakeLlm, database_url: str
+) -> None:
+    gate, end = Gate(), Gate()
+    llm.will([start(), Delta(content="Not"), gate, Delta(content=" lost"), end, done()])
+    async with start_chat() as chat, chat.streamed("Oi") as events:
+        await gate.reached.wait()
+        async with outage(database_url):
+            gate.open()
+            shown = [await events.next() for _ in range(3)]
+            assert "".join(event["content"] for _, _, event in shown) == "Not lost"  # readers notice nothing
+            end.open()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(events.next(), 0.5)  # nobody is told `done` before it is saved
+            assert (await chat.send("Meanwhile")).status_code in (500, 503)
+        # The reader that was cancelled is gone; the answer is not.
+        message_id = shown[0][2]["id"]
+
+        async def is_completed() -> bool:
+            return bool((await chat.read(f"messages/{message_id}"))["status"] == "completed")
+
+        await eventually(is_completed, what="the answer is saved")
+        assert (await chat.read(f"messages/{message_id}"))["content"] == "Not lost"
+
+
+async def test_an_answer_goes_on_through_an_outage(start_chat: StartChat, llm: FakeLlm, database_url: str) -> None:
+    gate = Gate()
+    llm.will([start(), Delta(content="a"), gate, Delta(content="b"), done()])
+    async with start_chat(chat_lease_seconds=0.5) as chat, chat.streamed("Oi") as events:
+        await gate.reached.wait()
+        async with outage(database_url):
+            await asyncio.sleep(0.3)  # several passes of the keeper fail
+        gate.open()
+        shown = await events.rest()
+    assert "".join(event["content"] for _, _, event in shown) == "ab"
+    assert shown[-1][1] == "done"
+
+
+async def test_what_cannot_be_saved_is_told(
+    start_chat: StartChat, llm: FakeLlm, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SAVING", 0.2)
+    gate = Gate()
+    llm.will([start(), Delta(content="a"), gate, done()])
+    async with start_chat() as chat, chat.streamed("Oi") as events:
+        await gate.reached.wait()
+        async with outage(database_url):
+            gate.open()
+            last = (await events.rest())[-1]
+    assert (last[1], last[2]["code"], last[2]["status"]) == ("error", "answer_not_saved", 503)
+
+
+async def test_a_service_without_its_database_closes_in_time(
+    start_chat: StartChat, llm: FakeLlm, database_url: str
+) -> None:
+    gate = Gate()
+    llm.will([start(), gate])
+    async with start_chat() as chat:
+        asking = asyncio.create_task(chat.send("Oi"))
+        await gate.reached.wait()
+        gone = outage(database_url)
+        await gone.__aenter__()
+        closing = time.monotonic()
+    assert time.monotonic() - closing < 2
+    await gone.__aexit__(None, None, None)
+    assert (await asking).json()["code"] == "answer_not_saved"
