@@ -46,8 +46,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
+    from launcher.root import make_migrations_importable
     from launcher.settings import Settings
 
+    make_migrations_importable()
     given = {"host": arguments.host, "port": arguments.port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     if arguments.processes:
@@ -60,9 +62,10 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _migrate(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every command takes its arguments
     from launcher.migrating import migrate_configured_database
-    from launcher.settings import Settings
+    from launcher.root import make_migrations_importable
 
-    migrate_configured_database(Settings())
+    make_migrations_importable()
+    migrate_configured_database()
     return 0
 
 

@@ -48,15 +48,21 @@ class Told(TypedDict):
 
 
 def completed(settings: Settings, *, database_url: str) -> Told:
-    """Generates the secret key where development has none. On a terminal, logs are for a person."""
-    chosen = settings.model_fields_set
-    for_a_person = "log_format" not in chosen and sys.stderr.isatty()
+    """Generates the secret key where development has none."""
+    is_public = "public_url" in settings.model_fields_set
     return {
         "database_url": database_url,
         "secret_key": settings.secret_key or stored_secret(settings.data_dir, "secret_key"),
-        "public_url": settings.public_url if "public_url" in chosen else f"http://localhost:{settings.port}",
-        "log_format": "console" if for_a_person else settings.log_format,
+        "public_url": settings.public_url if is_public else f"http://localhost:{settings.port}",
+        "log_format": log_format(settings),
     }
+
+
+def log_format(settings: Settings) -> Literal["json", "console"]:
+    """What is set; otherwise for a person on a terminal, for a program elsewhere."""
+    if "log_format" in settings.model_fields_set or not sys.stderr.isatty():
+        return settings.log_format
+    return "console"
 
 
 def as_variables(told: Told) -> dict[str, str]:

@@ -2,6 +2,10 @@
 
 import shlex
 
+import llm_service.settings
+from auth_service.settings import Settings as AuthSettings
+from llm_service.config import load_config
+
 from launcher.settings import Settings
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 # compared with, not bound
@@ -11,3 +15,36 @@ def address(settings: Settings) -> str:
     """Where the gateway is reached from this machine."""
     host = "localhost" if settings.host in (*EVERYWHERE, "127.0.0.1") else settings.host
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def next_steps(settings: Settings) -> str:
+    return f"""
+SynapScale is ready: {address(settings)}
+
+  API docs   {address(settings)}/docs
+  Log in     {_log_in(settings)}
+  Models     {_models(settings)}
+  Stop       Ctrl-C, or SIGTERM
+"""
+
+
+def _log_in(settings: Settings) -> str:
+    auth = AuthSettings()
+    generated = settings.data_dir / "admin_password"
+    if auth.admin_password is not None or not generated.exists():
+        return f"as {auth.admin_username}, with the password of SYNAPSCALE_ADMIN_PASSWORD"
+    body = (
+        f'{{\\"username\\": \\"{auth.admin_username}\\", \\"password\\": \\"$(cat {shlex.quote(str(generated))})\\"}}'
+    )
+    call = f'curl -s -X POST {address(settings)}/api/auth/token -H "Content-Type: application/json" -d "{body}"'
+    return f"as {auth.admin_username}; the password is in {generated}\n\n    {call}\n"
+
+
+def _models(settings: Settings) -> str:
+    llm = llm_service.settings.Settings()
+    active = load_config(llm.llm_config, variables=llm_service.settings.environment()).active
+    if active:
+        return "from " + ", ".join(active)
+    if settings.env == "development":
+        return "no key is configured, so the echo provider answers; OPENAI_API_KEY in .env would change that"
+    return "no key is configured: set one such as OPENAI_API_KEY"

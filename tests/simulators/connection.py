@@ -109,6 +109,7 @@ class Connection:
 
     def abort(self) -> None:
         """FIN at once; what has not left this process does not arrive."""
+        self._receiving.cancel()
         self._writer.transport.abort()
 
     async def close(self) -> None:
@@ -119,7 +120,6 @@ class Connection:
                 await self._writer.wait_closed()
         finally:
             self.abort()
-            self._receiving.cancel()
 
     async def _receive(self) -> None:
         try:

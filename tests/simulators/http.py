@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import ClassVar, Self
 
@@ -139,11 +140,13 @@ class Simulator(ABC):
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.create_task(self._serve(Connection(reader, writer, number=self.connections)))
+        connection = Connection(reader, writer, number=self.connections)
+        task = asyncio.create_task(self._serve(connection))
         self._serving.add(task)
-        task.add_done_callback(self._served)
+        task.add_done_callback(partial(self._served, connection))
 
-    def _served(self, task: asyncio.Task[None]) -> None:
+    def _served(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        connection.abort()  # a task that is cancelled before its first step closes nothing
         self._serving.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._failures.append(error)

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -81,6 +81,18 @@ async def test_refusing_server_can_be_brought_back_on_its_port(
         await ask(openai_sdk, BRAZIL)
     await openai_sim.listen()
     assert text(await ask(openai_sdk, BRAZIL)) == KNOWN[BRAZIL]
+
+
+async def test_connection_that_was_only_just_accepted_is_closed_too(openai_sim: OpenAISimulator) -> None:
+    opened = [await asyncio.open_connection("127.0.0.1", openai_sim.port) for _ in range(20)]
+    await openai_sim.refuse()
+    for reader, writer in opened:
+        async with asyncio.timeout(PATIENCE):
+            with suppress(ConnectionError):  # those that were not accepted yet are reset
+                assert await reader.read() == b""
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def test_nothing_listens_where_nothing_should(openai_sdk: AsyncOpenAI) -> None:

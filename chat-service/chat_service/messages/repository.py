@@ -73,8 +73,6 @@ def _writes(
         "role": "user",
         "content": turn.content,
         "status": "completed",
-        "model": None,
-        "generation_id": None,
     }
     answer = of_all | {
         "id": turn.answer_id,
@@ -95,7 +93,8 @@ def _writes(
     }
     moved = update(Conversation).where(Conversation.key == conversation.key)
     return [
-        insert(Message).values([message, answer]).cte("placed"),
+        insert(Message).values(message).cte("asked"),  # one by one: of several rows SQLAlchemy caches no SQL
+        insert(Message).values(answer).cte("answer"),
         insert(Generation).values(generation).cte("begun"),
         moved.values(leaf_id=turn.answer_id, updated_at=func.now()).cte("moved"),
     ]

@@ -1,0 +1,80 @@
+# The verbs of everyday work. All they need is Python >= 3.11 (with venv and pip) and make.
+
+BIN := .venv/bin
+LOCK := uv.lock pyproject.toml $(wildcard */pyproject.toml)
+EXPORT := $(BIN)/uv export --quiet --frozen --no-dev --no-hashes --no-header --no-annotate
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
+
+.PHONY: help up migrate doctor test lint types arch check compose-test fmt requirements
+
+help:
+	@echo 'make up            install, then start the platform on http://localhost:8000'
+	@echo 'make doctor        what would not work here, and how to mend it'
+	@echo 'make migrate       bring the database up to date'
+	@echo 'make test          every test'
+	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
+	@echo 'make lint | types | arch | fmt'
+	@echo 'make compose-test  the examples against containers (needs a container engine)'
+	@echo 'make requirements  write requirements.txt from uv.lock'
+
+up: .venv/installed
+	@exec $(BIN)/synapscale up
+
+migrate doctor: .venv/installed
+	@exec $(BIN)/synapscale $@
+
+test: .venv/installed-dev
+	$(BIN)/pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+arch: .venv/installed-dev
+	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet tests/test_architecture.py
+
+check: lint types arch .venv/installed-dev
+	@$(EXPORT) | diff requirements.txt - || { echo 'requirements.txt differs from uv.lock: make requirements'; exit 1; }
+	$(BIN)/pytest
+
+compose-test: .venv/installed-dev
+	$(BIN)/pytest tests/e2e -k compose
+
+fmt: .venv/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+requirements: .venv/installed-dev
+	$(EXPORT) --output-file requirements.txt
+
+# The stamps are older than the lock where something may have to be installed; a second `make up` skips all of this.
+
+.venv/installed: $(LOCK) | .venv/bin/uv
+	$(BIN)/uv sync --quiet --frozen --inexact --no-dev
+	@touch $@
+
+.venv/installed-dev: $(LOCK) | .venv/bin/uv
+	$(BIN)/uv sync --quiet --frozen --inexact
+	@touch $@ .venv/installed
+
+.venv/bin/uv: | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/.*"\(uv==[^"]*\)".*/\1/p' pyproject.toml)"
+
+# PYTHON=… chooses another one than the first that is new enough.
+.venv/bin/pip:
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'SynapScale needs Python 3.11 or newer, and there is none on the PATH. Install it, or name it: make PYTHON=/path/to/python3'; exit 1; \
+	fi; \
+	if ! $$found -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "$$found lacks venv or pip. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; \
+	fi; \
+	echo "Installing into .venv with $$($$found --version)"; \
+	$$found -m venv .venv

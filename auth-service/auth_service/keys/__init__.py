@@ -1,0 +1,1 @@
+"""Signing keys: made here, kept encrypted, published as a JWKS."""

@@ -1,0 +1,19 @@
+"""Table `auth.signing_keys`."""
+
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from auth_service.tables import Base, CreatedAt
+
+
+class SigningKey(Base):
+    """`sealed_private_key` opens only with SYNAPSCALE_SECRET_KEY (see `sealing`)."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    public_jwk: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    sealed_private_key: Mapped[bytes]
+    created_at: Mapped[CreatedAt]

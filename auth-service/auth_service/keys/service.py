@@ -1,0 +1,85 @@
+"""The keys that sign tokens, and the ring from which everyone verifies them."""
+
+import asyncio
+import time
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt import PyJWK
+from jwt.algorithms import ECAlgorithm
+
+from auth_service.keys import repository
+from auth_service.keys.models import SigningKey
+from auth_service.keys.sealing import CannotUnseal, Seal
+from shared.auth import KeySource
+from shared.auth.tokens import ALGORITHM
+from shared.database import Sessions
+from shared.ids import uuid7_hex
+
+LOOK_AGAIN_AFTER = 5.0
+"""Seconds between two looks into the database for a key that another replica may have made."""
+
+
+class SecretKeyChanged(RuntimeError):
+    """The stored signing keys cannot be read with today's SYNAPSCALE_SECRET_KEY."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The signing keys in the database were encrypted under another SYNAPSCALE_SECRET_KEY. Set the one that was "
+            "used before; or, if it is lost, delete the rows of auth.signing_keys: new keys are made at the next start, "
+            "and everyone has to log in again."
+        )
+
+
+def make_signing_key(seal: Seal) -> SigningKey:
+    """A new P-256 key, its private half sealed."""
+    kid = uuid7_hex()
+    private_key = ec.generate_private_key(ec.SECP256R1())
+    pkcs8 = private_key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = ECAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
+    return SigningKey(
+        kid=kid,
+        public_jwk={**public, "kid": kid, "alg": ALGORITHM, "use": "sig"},
+        sealed_private_key=seal.seal(pkcs8, bound_to=kid),
+    )
+
+
+class KeyRing(KeySource):
+    """All signing keys, in memory; the newest signs."""
+
+    def __init__(self, sessions: Sessions, seal: Seal) -> None:
+        self._sessions = sessions
+        self._seal = seal
+        self._public: dict[str, PyJWK] = {}
+        self._looked_at = 0.0
+        self._looking = asyncio.Lock()
+        self.jwks: dict[str, Any] = {"keys": []}
+        """RFC 7517 §5."""
+        self.kid = ""
+        self.private_key: ec.EllipticCurvePrivateKey
+
+    async def load(self) -> None:
+        """Raises SecretKeyChanged."""
+        async with self._sessions() as session:
+            keys = await repository.list_signing_keys(session)
+        self._looked_at = time.monotonic()
+        newest = keys[0]
+        try:
+            pkcs8 = self._seal.unseal(newest.sealed_private_key, bound_to=newest.kid)
+        except CannotUnseal:
+            raise SecretKeyChanged from None
+        private_key = serialization.load_der_private_key(pkcs8, password=None)
+        assert isinstance(private_key, ec.EllipticCurvePrivateKey)
+        self.private_key, self.kid = private_key, newest.kid
+        self._public = {key.kid: PyJWK(key.public_jwk) for key in keys}
+        self.jwks = {"keys": [key.public_jwk for key in keys]}
+
+    async def find(self, kid: str) -> PyJWK | None:
+        if kid not in self._public:
+            async with self._looking:
+                if kid not in self._public and time.monotonic() - self._looked_at > LOOK_AGAIN_AFTER:
+                    await self.load()
+        return self._public.get(kid)

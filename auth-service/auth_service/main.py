@@ -1,0 +1,55 @@
+"""auth-service: who you are and what you may do."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+from fastapi import FastAPI
+
+from auth_service.bootstrap import bootstrap
+from auth_service.keys import routes as keys
+from auth_service.keys.sealing import SIGNING_KEYS, Seal
+from auth_service.keys.service import KeyRing
+from auth_service.settings import Settings
+from auth_service.tokens import routes as tokens
+from auth_service.tokens.service import TokenService
+from auth_service.users import routes as users
+from auth_service.users.passwords import Passwords
+from shared.auth import TokenVerifier
+from shared.database import database
+from shared.secrets import stored_secret
+from shared.service import create_service
+
+
+def create_app(settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        secret = settings.secret_key or stored_secret(settings.data_dir, "secret_key")
+        seal = Seal(secret, purpose=SIGNING_KEYS)
+        with closing(Passwords()) as passwords:
+            async with database(settings.database_url) as sessions:
+                await bootstrap(sessions, settings=settings, seal=seal, passwords=passwords)
+                ring = KeyRing(sessions, seal)
+                await ring.load()
+                issuer = settings.public_url
+                yield {
+                    "sessions": sessions,
+                    "key_ring": ring,
+                    "verifier": TokenVerifier(ring, issuer=issuer),
+                    "tokens": TokenService(sessions=sessions, passwords=passwords, keys=ring, issuer=issuer),
+                }
+
+    return create_service(
+        "auth-service",
+        summary="Who you are and what you may do",
+        settings=settings,
+        lifespan=lifespan,
+        routers=[tokens.router, users.router, keys.router],
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`uvicorn auth_service.main:app` builds the app from the environment; importing this module does not."""
+    if name == "app":
+        return create_app(Settings())
+    raise AttributeError(name)

@@ -1,0 +1,13 @@
+"""What each role may do."""
+
+_READ = ("llm:read", "chat:read")
+_USE = (*_READ, "llm:invoke", "chat:write")
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "owner": (*_USE, "admin"),
+    "admin": (*_USE, "admin"),
+    "developer": _USE,
+    "member": _USE,
+    "viewer": _READ,
+}
+"""Scopes by role. A service that is built brings its own."""

@@ -1,0 +1,22 @@
+"""What auth-service reads from the environment."""
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings, is_weak
+
+SHORTEST_ADMIN_PASSWORD = 12
+
+
+class Settings(ServiceSettings):
+    admin_username: str = Field("admin", min_length=1, max_length=128, description="made at the first start")
+    admin_password: str | None = Field(
+        None, max_length=256, repr=False, description="of that user; development generates one"
+    )
+
+    def weaknesses(self) -> list[str]:
+        problems = super().weaknesses()
+        if is_weak(self.admin_password, shortest=SHORTEST_ADMIN_PASSWORD):
+            problems.append(
+                f"SYNAPSCALE_ADMIN_PASSWORD is missing, default or shorter than {SHORTEST_ADMIN_PASSWORD} characters"
+            )
+        return problems

@@ -1,0 +1,1 @@
+"""Access tokens: given for a password."""

@@ -1,0 +1,81 @@
+"""Passwords in, access tokens out."""
+
+import time
+
+import jwt
+
+from auth_service.keys.service import KeyRing
+from auth_service.organizations.roles import ROLES
+from auth_service.tokens.errors import InvalidScope, WrongCredentials
+from auth_service.tokens.schemas import Token, TokenRequest
+from auth_service.users import repository
+from auth_service.users.names import normalized
+from auth_service.users.passwords import Passwords
+from auth_service.users.repository import Member
+from shared.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from shared.database import Sessions
+from shared.ids import new_id
+
+LIFE = 15 * 60
+"""Seconds."""
+CLIENT_ID = "synapscale"
+
+
+class TokenService:
+    """Opens transactions of its own: none is open while a password is hashed."""
+
+    def __init__(self, *, sessions: Sessions, passwords: Passwords, keys: KeyRing, issuer: str) -> None:
+        self._sessions = sessions
+        self._passwords = passwords
+        self._keys = keys
+        self._issuer = issuer
+
+    async def create(self, asked: TokenRequest) -> Token:
+        """Raises WrongCredentials, without telling whether the user exists; InvalidScope."""
+        member = await self._find(asked.username)
+        matches = await self._passwords.verify(asked.password, member.user.password_hash if member else None)
+        if member is None or not matches or member.user.disabled_at is not None:
+            raise WrongCredentials
+        await self._renew_hash(member, asked.password)
+        return self._token(member, scope=_narrowed(ROLES[member.role], asked.scope))
+
+    async def _find(self, username: str) -> Member | None:
+        name = normalized(username)
+        if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+            return None  # PostgreSQL keeps neither, so nobody is called that
+        async with self._sessions() as session:
+            return await repository.find_by_username(session, name)
+
+    async def _renew_hash(self, member: Member, password: str) -> None:
+        old = member.user.password_hash
+        if self._passwords.is_outdated(old):
+            new = await self._passwords.hash(password)
+            async with self._sessions.begin() as session:
+                await repository.change_password_hash(session, member.user.id, old=old, new=new)
+
+    def _token(self, member: Member, *, scope: str) -> Token:
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "sub": member.user.id,
+            "client_id": CLIENT_ID,
+            "iat": now,
+            "exp": now + LIFE,
+            "jti": new_id("tok"),
+            "scope": scope,
+            "sid": new_id("ses"),
+            "org": member.organization.id,
+        }
+        header = {"typ": TOKEN_TYPE, "kid": self._keys.kid}
+        signed = jwt.encode(claims, self._keys.private_key, algorithm=ALGORITHM, headers=header)
+        return Token(access_token=signed, expires_in=LIFE, scope=scope)
+
+
+def _narrowed(allowed: tuple[str, ...], asked: str | None) -> str:
+    if asked is None or not asked.split():
+        return " ".join(allowed)
+    wanted = dict.fromkeys(asked.split())
+    if excess := [scope for scope in wanted if scope not in allowed]:
+        raise InvalidScope(f"The user may not have: {', '.join(excess)}.")
+    return " ".join(wanted)

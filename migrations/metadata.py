@@ -1,0 +1,18 @@
+"""The tables that the migrations must lead to: a service is one line here."""
+
+from sqlalchemy import MetaData
+
+import auth_service.keys.models
+import auth_service.organizations.models
+import auth_service.tables
+import auth_service.users.models
+import chat_service.conversations.models
+import chat_service.generations.models
+import chat_service.messages.models
+import chat_service.tables
+
+METADATA: list[MetaData] = [
+    auth_service.tables.Base.metadata,
+    chat_service.tables.Base.metadata,
+]
+SCHEMAS = frozenset(str(metadata.schema) for metadata in METADATA)
