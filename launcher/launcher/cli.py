@@ -71,7 +71,9 @@ def _migrate(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every comm
 
 def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     from launcher.doctor import examine
+    from launcher.root import make_migrations_importable
 
+    make_migrations_importable()
     return examine()
 
 

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn._types import ASGIApplication
+from starlette.types import ASGIApp
 
 from shared import drain
 
@@ -51,9 +52,10 @@ class Server(uvicorn.Server):
             log.error("the shutdown took too long and was cut short", seconds=LONGEST_SHUTDOWN)
 
 
-def server(app: ASGIApplication | str, *, host: str, port: int, on_ready: Callable[[], None] | None = None) -> Server:
+def server(app: ASGIApp | str, *, host: str, port: int, on_ready: Callable[[], None] | None = None) -> Server:
+    served: Any = app  # uvicorn types the messages of ASGI more narrowly than Starlette does
     config = uvicorn.Config(
-        app,
+        served,
         host=host,
         port=port,
         log_config=None,

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 
 from shared import __version__, health
 from shared.errors import install_error_handlers
@@ -23,8 +24,11 @@ def create_service(
     settings: ServiceSettings,
     lifespan: Lifespan,
     routers: Sequence[APIRouter],
+    health_router: APIRouter = health.router,
+    openapi_url: str | None = "/openapi.json",
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
-    """A FastAPI app with health, problem+json errors and request ids.
+    """A FastAPI app with health, problem+json errors and request ids; `middleware` is outermost first.
 
     `app.state.upstreams` is where it finds the other services; the launcher replaces it before the start when they
     run in the same process.
@@ -35,14 +39,14 @@ def create_service(
         summary=summary,
         version=__version__,
         lifespan=lifespan,
+        openapi_url=openapi_url,
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        middleware=[Middleware(RequestIdMiddleware, service=name), *middleware],
     )
     app.state.upstreams = Upstreams.from_settings(settings)
-    for router in routers:
+    for router in (*routers, health_router):
         app.include_router(router)
-    app.include_router(health.router)
     install_error_handlers(app)
-    app.add_middleware(RequestIdMiddleware, service=name)
     return app

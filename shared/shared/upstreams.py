@@ -9,7 +9,7 @@ import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from shared.http.forward import forward
+from shared.http.forward import end_to_end, forward
 from shared.http.inprocess import InProcessTransport
 from shared.settings import ServiceSettings
 
@@ -107,7 +107,8 @@ class InProcessUpstream(Upstream):
         *,
         answer_timeout: float,  # noqa: ARG002 # no network lies between: the service keeps its own deadlines
     ) -> None:
-        await self._call(scope, receive, send)
+        host = [(name, value) for name, value in scope["headers"] if name == b"host"]
+        await self._call({**scope, "headers": [*host, *end_to_end(scope["headers"])]}, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         asgi_only = {name: scope[name] for name in _ASGI_KEYS if name in scope}

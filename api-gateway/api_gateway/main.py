@@ -1,0 +1,80 @@
+"""The gateway: the only door."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from api_gateway import health, openapi
+from api_gateway.authentication import Authentication
+from api_gateway.openapi import MergedDocument, mount_docs_files
+from api_gateway.proxy import Proxy
+from api_gateway.settings import Settings
+from api_gateway.upstreams import SERVICES
+from api_gateway.welcome import router as welcome
+from shared.auth import TokenVerifier
+from shared.clients.auth import RemoteKeys
+from shared.service import create_service
+
+EXPOSED_HEADERS = [
+    "retry-after",
+    "x-request-id",
+    "x-synapscale-attempts",
+    "x-synapscale-fallback",
+    "x-synapscale-model",
+    "x-synapscale-provider",
+]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with app.state.upstreams.running(*SERVICES) as upstreams:
+            verifier = TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url)
+            yield {
+                "upstreams": upstreams,
+                "authentication": Authentication(verifier),
+                "openapi": MergedDocument(upstreams, app.openapi()),
+            }
+
+    app = create_service(
+        "api-gateway",
+        summary="The only door",
+        settings=settings,
+        lifespan=lifespan,
+        routers=[welcome, openapi.router],
+        health_router=health.router,
+        openapi_url=None,
+        middleware=[*_cors(settings), _proxy(settings)],
+    )
+    mount_docs_files(app)
+    return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=600,
+        )
+    ]
+
+
+def _proxy(settings: Settings) -> Middleware:
+    return Middleware(Proxy, max_body_bytes=settings.max_body_bytes, upstream_timeout=settings.upstream_timeout)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`uvicorn api_gateway.main:app` builds the app from the environment; importing this module does not."""
+    if name == "app":
+        return create_app(Settings())
+    raise AttributeError(name)
