@@ -3,8 +3,8 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_gateway.requests import check_framing, check_path, headers_to_pass_on, limited
-from api_gateway.upstreams import Route, find_route
+from api_gateway.requests import LimitedBody, check_framing, check_path, headers_to_pass_on
+from api_gateway.upstreams import find_route
 from shared.errors import DomainError, error_response
 
 log = structlog.get_logger(__name__)
@@ -22,25 +22,31 @@ class Proxy:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        body = LimitedBody(receive, scope, limit=self._max_body_bytes)
+        answer = _Answer(send, body)
         try:
             check_path(scope)
             check_framing(scope)
-            if route := find_route(scope["path"]):
-                await self._forward(route, scope, receive, answer.send)
-            else:
-                await self._app(scope, limited(receive, scope, limit=self._max_body_bytes), answer.send)
+            if body.exceeded:
+                raise body.too_large
+            await self._pass_on(scope, body.receive, answer.send)
         except DomainError as error:
             if answer.started:
                 raise  # the server breaks the connection off: half an answer must not look whole
+            answer.withheld = False
             await error_response(error, scope=scope)(scope, receive, send)
         except Exception:
-            if not answer.complete:
+            if not (answer.complete or answer.withheld):
                 raise
             log.exception("the service failed after its answer", path=scope["path"])
+        if answer.withheld:
+            await error_response(body.too_large, scope=scope)(scope, receive, send)
 
-    async def _forward(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        receive = limited(receive, scope, limit=self._max_body_bytes)
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = find_route(scope["path"])
+        if route is None:
+            await self._app(scope, receive, send)
+            return
         if not route.public:
             await scope["state"]["authentication"].principal_of(scope)
         onward = {**scope, "headers": headers_to_pass_on(scope)}
@@ -49,14 +55,19 @@ class Proxy:
 
 
 class _Answer:
-    """How far the answer has come."""
+    """How far the answer has come. What a service says to a body that was cut short is withheld: we cut it."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, body: LimitedBody) -> None:
         self._send = send
+        self._body = body
         self.started = False
         self.complete = False
+        self.withheld = False
 
     async def send(self, message: Message) -> None:
+        if self._body.exceeded and not self.started:
+            self.withheld = True
+            return
         self.started = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.complete = True

@@ -63,20 +63,22 @@ def headers_to_pass_on(scope: Scope) -> Headers:
     ]
 
 
-def limited(receive: Receive, scope: Scope, *, limit: int) -> Receive:
-    """`receive`, until the body is longer than `limit` bytes; raises ContentTooLarge, at once where it is declared."""
-    too_large = ContentTooLarge(f"A request may have at most {limit} bytes.", limit=limit)
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not declared.isdigit() or int(declared) > limit:
-        raise too_large
-    received = 0
+class LimitedBody:
+    """A request's body as it arrives, up to `limit` bytes. `exceeded` says that there was more."""
 
-    async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise too_large
+    def __init__(self, receive: Receive, scope: Scope, *, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._received = 0
+        self.too_large = ContentTooLarge(f"A request may have at most {limit} bytes.", limit=limit)
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        self.exceeded = not declared.isdigit() or int(declared) > limit
+
+    async def receive(self) -> Message:
+        """Raises ContentTooLarge."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self.exceeded = self.exceeded or self._received > self._limit
+        if self.exceeded:
+            raise self.too_large
         return message
-
-    return receive_limited

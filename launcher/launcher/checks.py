@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+from dotenv import dotenv_values
+
 import api_gateway.settings
 import auth_service.settings
 import chat_service.settings
 import llm_service.settings
-import psutil
-from dotenv import dotenv_values
-from llm_service.config import ConfigError, load_config
-
 from launcher.claim import holder
 from launcher.errors import CannotStart
 from launcher.ports import is_free
 from launcher.settings import Settings
+from llm_service.config import ConfigError, load_config
 from shared.settings import ServiceSettings
 
 OLDEST_PYTHON = (3, 11)

@@ -77,6 +77,7 @@ async def _version_and_revision(url: str) -> tuple[int, str | None]:
 
 def _newest_revision(url: str) -> str | None:
     from alembic.script import ScriptDirectory
+
     from migrations.run import configuration
 
     return ScriptDirectory.from_config(configuration(url)).get_current_head()

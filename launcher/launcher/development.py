@@ -64,11 +64,16 @@ async def _prepare(until_the_end: ExitStack) -> FastAPI:
 
 async def _tell_when_listening(settings: Settings) -> None:
     """An app is not told where it is served, so it looks."""
-    process = psutil.Process()
     async with asyncio.timeout(LONGEST_START):
-        while not (own := [one.laddr for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]):
+        while not (own := _listening()):  # noqa: ASYNC110 # uvicorn sets no event
             await asyncio.sleep(0.05)
-    print(next_steps(settings.model_copy(update={"host": own[0].ip, "port": own[0].port})), flush=True)
+    host, port = own[0]
+    print(next_steps(settings.model_copy(update={"host": host, "port": port})), flush=True)
+
+
+def _listening() -> list[tuple[str, int]]:
+    connections = psutil.Process().net_connections("tcp")
+    return [(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN and one.laddr]
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastapi import FastAPI
+
 import api_gateway.main
 import api_gateway.settings
 import auth_service.main
@@ -10,8 +12,6 @@ import chat_service.main
 import chat_service.settings
 import llm_service.main
 import llm_service.settings
-from fastapi import FastAPI
-
 from shared.upstreams import InProcessUpstream, Upstreams
 
 

@@ -17,8 +17,8 @@ from launcher.settings import Settings
 from launcher.signals import ignore_further_requests, raise_when_asked_to_stop
 from launcher.welcome import address, next_steps
 from shared.logs import configure_logs
+from shared.upstreams import NAMES
 
-SERVICES = ("auth", "llm", "chat")
 HEAD_START = 0.2
 """Seconds in which the gateway stops accepting, before the services behind it are told to end."""
 PATIENCE = 4.0
@@ -41,7 +41,7 @@ def serve(settings: Settings) -> None:
 
 def _children(settings: Settings, told: dict[str, str]) -> list[Child]:
     """The gateway first."""
-    ports = dict(zip(SERVICES, free_ports_after(settings.port, count=len(SERVICES)), strict=True))
+    ports = dict(zip(NAMES, free_ports_after(settings.port, count=len(NAMES)), strict=True))
     addresses = {f"SYNAPSCALE_{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in ports.items()}
     environment = {**os.environ, **told, **addresses}
 
@@ -94,8 +94,8 @@ async def _stop(children: Sequence[Child], running: Sequence[asyncio.Task[None]]
 
 async def _tell_when_healthy(settings: Settings) -> None:
     async with httpx2.AsyncClient(base_url=address(settings), trust_env=False, timeout=2) as gateway:
-        while not await _is_healthy(gateway):
-            await asyncio.sleep(0.1)
+        while not await _is_healthy(gateway):  # noqa: ASYNC110 # another process sets no event of ours
+            await asyncio.sleep(0.1)  # another process cannot set an event
     print(next_steps(settings), flush=True)
 
 

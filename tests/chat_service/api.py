@@ -88,7 +88,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], *, what: str, wit
     """Waits until `condition` holds; fails, saying `what` was awaited, where it does not."""
     try:
         async with asyncio.timeout(within):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 # what is awaited is in a database
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {within} s") from None

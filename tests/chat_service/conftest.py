@@ -7,17 +7,29 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import URL, text
 
 from chat_service.main import create_app
 from chat_service.settings import Settings
-from shared.ids import new_id
+from shared.ids import new_id, uuid7_hex
 from shared.upstreams import InProcessUpstream, Upstreams
 from tests.chat_service.api import ChatApi
 from tests.chat_service.fake_llm import FakeLlm
+from tests.chat_service.outage import server_of
 from tests.tokens import auth_stub
 
 MakeApp = Callable[..., FastAPI]
 StartChat = Callable[..., AbstractAsyncContextManager[ChatApi]]
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres: URL, template: URL) -> AsyncIterator[str]:
+    """One database for all these tests: each speaks for users of its own, and they cannot meet."""
+    name = f"test_chat_{uuid7_hex()}"
+    async with server_of(postgres) as server:
+        await server.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"'))
+        yield postgres.set(database=name).render_as_string(hide_password=False)
+        await server.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture

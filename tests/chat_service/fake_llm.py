@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -30,7 +30,7 @@ class Cut:
 
 
 Step = StreamEvent | Gate | Cut | bytes
-Script = list[Step] | Response
+Script = Sequence[Step] | Response
 
 
 def start(model: str = "gpt-4", provider: str = "fake") -> Start:
@@ -46,8 +46,8 @@ def answer(*texts: str) -> list[Step]:
     return [start(), *(Delta(content=text) for text in texts), UsageReport(usage=USAGE), done()]
 
 
-def failed(detail: str, **fields: Any) -> Failed:
-    return Failed(**{"code": "provider_error", "detail": detail, "status": 502} | fields)
+def failed(detail: str, *, code: str, status: int) -> Failed:
+    return Failed(code=code, detail=detail, status=status)
 
 
 class FakeLlm:
@@ -72,7 +72,7 @@ class FakeLlm:
             return script
         return EventStream(self._stream(script), on_error=_none)
 
-    async def _stream(self, script: list[Step]) -> AsyncGenerator[bytes]:
+    async def _stream(self, script: Sequence[Step]) -> AsyncGenerator[bytes]:
         try:
             for sequence, step in enumerate(script, start=1):
                 match step:

@@ -68,9 +68,7 @@ def wait_until_healthy(platform: Platform, *, process: subprocess.Popen[bytes], 
 
 
 @contextmanager
-def platform(
-    *arguments: str, data_dir: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[Platform]:
+def platform(*arguments: str, data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """`synapscale up …`, healthy; stopped by SIGTERM within its limit, or the test fails."""
     port = free_port()
     log = data_dir.with_suffix(".log")

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chat_service.conversations.models import Conversation
 from chat_service.tables import Base, CreatedAt
 
+PARENT_OF_THE_CONVERSATION = "fk_messages_parent"
+
 
 class Message(Base):
     """A node of its conversation's tree; the composite key keeps parent and child in one conversation.
@@ -24,7 +26,7 @@ class Message(Base):
         ForeignKeyConstraint(
             ["conversation_key", "parent_id"],
             ["chat.messages.conversation_key", "chat.messages.id"],
-            name="fk_messages_parent",
+            name=PARENT_OF_THE_CONVERSATION,
             ondelete="CASCADE",
         ),
         Index(None, "conversation_key", "parent_id"),

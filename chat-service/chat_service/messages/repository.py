@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import CTE, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chat_service.conversations.models import Conversation
 from chat_service.generations.models import ONE_PER_CONVERSATION, Generation
 from chat_service.messages.errors import GenerationRunning, MessageNotFound
-from chat_service.messages.models import Message
+from chat_service.messages.models import PARENT_OF_THE_CONVERSATION, Message
 from shared.auth import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A user's message and the answer that it asks for, under the ids that they will have."""
+    """A user's message and the answer that it asks for, under the ids that they will have, and who writes it."""
 
     content: str
     model: str | None
@@ -26,11 +25,11 @@ class Turn:
     message_id: str
     answer_id: str
     generation_id: str
+    replica: str
+    lease: timedelta
 
 
-async def place_turn(
-    session: AsyncSession, turn: Turn, *, conversation: Conversation, owner: Principal, replica: str, lease: timedelta
-) -> list[tuple[str, str]]:
+async def place_turn(session: AsyncSession, turn: Turn, *, conversation: Conversation) -> list[tuple[str, str]]:
     """Writes the message, the placeholder of its answer and the generation; returns what was said before them.
 
     One statement, because each costs the client a round trip. The history is (role, content) from the root on.
@@ -42,62 +41,56 @@ async def place_turn(
         select(Message.role, Message.content)
         .join(branch, Message.id == branch.c.id)
         .order_by(branch.c.distance.desc())
-        .add_cte(*_writes(turn, parent_id, conversation=conversation, owner=owner, replica=replica, lease=lease))
+        .add_cte(*_messages(turn, parent_id, conversation=conversation), *_work(turn, conversation=conversation))
     )
     try:
         return [(role, content) for role, content in await session.execute(history)]
     except IntegrityError as error:
-        if ONE_PER_CONVERSATION in str(error.orig):
+        constraint = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
+        if constraint == ONE_PER_CONVERSATION:
             raise GenerationRunning from None
-        if "fk_messages_parent" in str(error.orig):
+        if constraint == PARENT_OF_THE_CONVERSATION:
             raise MessageNotFound("The conversation has no message of this parent_id.") from None
         raise
 
 
-def _writes(
-    turn: Turn,
-    parent_id: str | None,
-    *,
-    conversation: Conversation,
-    owner: Principal,
-    replica: str,
-    lease: timedelta,
-) -> list[CTE]:
-    of_all: dict[str, Any] = {
-        "organization_id": owner.organization_id,
-        "conversation_key": conversation.key,
-    }
-    message = of_all | {
-        "id": turn.message_id,
-        "parent_id": parent_id,
-        "role": "user",
-        "content": turn.content,
-        "status": "completed",
-    }
-    answer = of_all | {
-        "id": turn.answer_id,
-        "parent_id": turn.message_id,
-        "role": "assistant",
-        "content": "",
-        "status": "running",
-        "model": turn.model,
-        "generation_id": turn.generation_id,
-    }
-    generation = of_all | {
-        "id": turn.generation_id,
-        "user_id": owner.user_id,
-        "message_id": turn.answer_id,
-        "status": "running",
-        "owner": replica,
-        "lease_expires_at": func.now() + literal(lease),
-    }
+def _messages(turn: Turn, parent_id: str | None, *, conversation: Conversation) -> tuple[CTE, CTE]:
+    """One by one: SQLAlchemy keeps no compiled SQL of an insert of several rows."""
+    of_both = {"organization_id": conversation.organization_id, "conversation_key": conversation.key}
+    message = insert(Message).values(
+        **of_both,
+        id=turn.message_id,
+        parent_id=parent_id,
+        role="user",
+        content=turn.content,
+        status="completed",
+    )
+    answer = insert(Message).values(
+        **of_both,
+        id=turn.answer_id,
+        parent_id=turn.message_id,
+        role="assistant",
+        content="",
+        status="running",
+        model=turn.model,
+        generation_id=turn.generation_id,
+    )
+    return message.cte("message"), answer.cte("answer")
+
+
+def _work(turn: Turn, *, conversation: Conversation) -> tuple[CTE, CTE]:
+    generation = insert(Generation).values(
+        id=turn.generation_id,
+        organization_id=conversation.organization_id,
+        user_id=conversation.user_id,
+        conversation_key=conversation.key,
+        message_id=turn.answer_id,
+        status="running",
+        owner=turn.replica,
+        lease_expires_at=func.now() + literal(turn.lease),
+    )
     moved = update(Conversation).where(Conversation.key == conversation.key)
-    return [
-        insert(Message).values(message).cte("asked"),  # one by one: of several rows SQLAlchemy caches no SQL
-        insert(Message).values(answer).cte("answer"),
-        insert(Generation).values(generation).cte("begun"),
-        moved.values(leaf_id=turn.answer_id, updated_at=func.now()).cte("moved"),
-    ]
+    return generation.cte("generation"), moved.values(leaf_id=turn.answer_id, updated_at=func.now()).cte("moved")
 
 
 async def read_branch(

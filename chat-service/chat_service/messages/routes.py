@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from chat_service.conversations.routes import ChatReader
 from chat_service.messages.schemas import MessageCreate, MessageView
 from chat_service.messages.service import MessageService
 from shared.auth import Principal, requires
@@ -19,7 +20,6 @@ def message_service(request: Request) -> MessageService:
 
 
 Messages = Annotated[MessageService, Depends(message_service)]
-ChatReader = Annotated[Principal, Depends(requires("chat:read"))]
 ChatWriter = Annotated[Principal, Depends(requires("chat:write"))]
 
 STREAMED: dict[int | str, dict[str, Any]] = {

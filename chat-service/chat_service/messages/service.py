@@ -41,19 +41,14 @@ class MessageService:
             message_id=new_id("msg"),
             answer_id=new_id("msg"),
             generation_id=new_id("gen"),
+            replica=self._runner.replica,
+            lease=self._runner.lease,
         )
         async with self._sessions.begin() as session:
             conversation = await open_conversation(
                 session, message.conversation_id or new_id("conv"), model=message.model, owner=sender
             )
-            said = await repository.place_turn(
-                session,
-                turn,
-                conversation=conversation,
-                owner=sender,
-                replica=self._runner.replica,
-                lease=self._runner.lease,
-            )
+            said = await repository.place_turn(session, turn, conversation=conversation)
         live = LiveGeneration(
             turn.generation_id,
             message_id=turn.answer_id,

@@ -42,12 +42,17 @@ class Answer:
             case _:
                 assert_never(event)
 
+    @property
+    def is_concluded(self) -> bool:
+        """Whether the model has said that this is all."""
+        return self._finish_reason is not None
+
     def conclude(self, done: Done) -> None:
+        self._cost = None if done.cost_usd is None else Decimal(done.cost_usd)
         self.model = done.model or self.model
         self.provider = done.provider or self.provider
         self.usage = done.usage or self.usage
         self._finish_reason = done.finish_reason
-        self._cost = None if done.cost_usd is None else Decimal(done.cost_usd)
 
     def said(self) -> Said:
         # One string from here on, so that a long answer is not joined from its first piece again and again.

@@ -10,7 +10,7 @@ import structlog
 
 from chat_service.generations import repository
 from chat_service.messages.schemas import MessageView, view_of
-from chat_service.running.answer import clean
+from chat_service.running.answer import Answer, clean
 from chat_service.running.errors import AnswerDeleted, AnswerFailed, Draining, Interrupted, NotSaved
 from chat_service.running.live import LiveGeneration
 from shared import drain
@@ -80,7 +80,7 @@ class Runner:
     async def _run(self, live: LiveGeneration, reading: asyncio.Task[None]) -> None:
         try:
             await asyncio.wait({reading})
-            await self._end(live, *_how_it_ended(reading))
+            await self._end(live, *_how_it_ended(live.answer, reading))
         finally:
             reading.cancel()
             del self.live[live.id], self._readings[live.id]
@@ -168,15 +168,16 @@ class Runner:
         await asyncio.gather(*unsaved, return_exceptions=True)
 
 
-def _how_it_ended(reading: asyncio.Task[None]) -> tuple[str, DomainError | None]:
-    """The status of the message, and what its readers are told."""
-    if reading.cancelled():
-        return "interrupted", Interrupted("The service stopped before the answer was complete.", retry_after=5)
-    match reading.exception():
-        case None:
-            return "completed", None
-        case DomainError() as problem:
-            return "failed", problem
-        case unexpected:
-            log.error("generation broke", exc_info=unexpected)
+def _how_it_ended(answer: Answer, reading: asyncio.Task[None]) -> tuple[str, DomainError | None]:
+    """The status of the message, and what its readers are told; after the model's `done` nothing can spoil it."""
+    error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
+    if answer.is_concluded:
+        return "completed", None
+    match error:
+        case asyncio.CancelledError():
+            return "interrupted", Interrupted("The service stopped before the answer was complete.", retry_after=5)
+        case DomainError():
+            return "failed", error
+        case _:
+            log.error("generation broke", exc_info=error)
             return "failed", DomainError("This is our fault; the request id finds it in the logs.")

@@ -34,13 +34,13 @@ BEFORE_THE_FIRST_WORD: list[Any] = [
     pytest.param(Response("<html>Bad gateway</html>", status_code=502), 502, "bad_gateway", id="HTML with 502"),
     pytest.param(Response("<html>Hi</html>", media_type="text/html"), 502, "bad_gateway", id="HTML with 200"),
     pytest.param(Response("{}", status_code=500), 502, "bad_gateway", id="an error that says nothing"),
-    pytest.param(Response('{"status": "x", "code": 1, "detail": 2}', status_code=500), 502, "bad_gateway", id="nonsense"),
+    pytest.param(Response('{"status": "x", "code": 1}', status_code=500), 502, "bad_gateway", id="nonsense"),
     pytest.param([Cut()], 502, "bad_gateway", id="cut before the first event"),
     pytest.param([], 502, "bad_gateway", id="empty stream"),
-    pytest.param([failed("The provider is down.", status=503, code="unavailable")], 503, "unavailable", id="error first"),
+    pytest.param([failed("Down.", status=503, code="unavailable")], 503, "unavailable", id="error first"),
     pytest.param([b"data: {nonsense\n\n"], 502, "bad_gateway", id="not JSON"),
     pytest.param([b'data: {"type": "party"}\n\n'], 502, "bad_gateway", id="unknown event"),
-    pytest.param([b'data: {"type": "delta", "content": "\\ud800"}\n\n'], 502, "bad_gateway", id="half a surrogate pair"),
+    pytest.param([b'data: {"type": "delta", "content": "\\ud800"}\n\n'], 502, "bad_gateway", id="half a pair"),
     pytest.param([b"\xff\xfe\n\n"], 502, "bad_gateway", id="not UTF-8"),
 ]
 
@@ -92,7 +92,7 @@ AFTER_THE_FIRST_WORD: list[Any] = [
 async def test_what_fails_later_ends_the_stream_with_one_error(
     chat: ChatApi, llm: FakeLlm, end: Script, status: int, code: str
 ) -> None:
-    assert isinstance(end, list)
+    assert not isinstance(end, Response)
     llm.will([start(), Delta(content="Half an "), Delta(content="ans"), UsageReport(usage=USAGE), *end])
     async with chat.streamed("Oi", conversation_id="conv_1") as events:
         shown = await events.rest()
@@ -110,7 +110,7 @@ async def test_what_fails_later_ends_the_stream_with_one_error(
 async def test_half_an_answer_is_no_answer_to_who_asked_for_a_whole_one(
     chat: ChatApi, llm: FakeLlm, end: Script, status: int, code: str
 ) -> None:
-    assert isinstance(end, list)
+    assert not isinstance(end, Response)
     llm.will([start(), Delta(content="Half an ans"), *end])
     response = await chat.send("Oi")
     assert (response.status_code, response.json()["code"]) == (status, code)

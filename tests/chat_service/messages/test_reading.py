@@ -8,7 +8,7 @@ import pytest
 
 from shared.ids import new_id
 from shared.pagination import encode_cursor
-from tests.chat_service.api import ChatApi
+from tests.chat_service.api import ChatApi, eventually
 from tests.chat_service.fake_llm import FakeLlm, Gate, answer
 
 
@@ -135,9 +135,11 @@ async def test_a_running_answer_shows_what_was_said_so_far(chat: ChatApi, llm: F
     llm.will([*answer("So far")[:2], gate, *answer("So far")[2:]])
     sending = asyncio.create_task(chat.say("Oi", conversation_id="conv_1"))
     await gate.reached.wait()
-    async with asyncio.timeout(10):
-        while (await chat.branch("conv_1"))[1]["content"] != "So far":
-            await asyncio.sleep(0.02)
+
+    async def is_checkpointed() -> bool:
+        return bool((await chat.branch("conv_1"))[1]["content"] == "So far")
+
+    await eventually(is_checkpointed, what="the text is checkpointed")
     running = (await chat.branch("conv_1"))[1]
     assert (running["status"], running["model"], running["provider"]) == ("running", "gpt-4", "fake")
     gate.open()

@@ -103,7 +103,14 @@ async def test_a_conversation_id_of_the_right_form_is_taken(chat: ChatApi, conve
 
 @pytest.mark.parametrize(
     "content",
-    ["👩‍👩‍👧‍👦 Olá, açaí", " ", "a" * LONGEST, "😀" * LONGEST, '"; DROP TABLE chat.messages; --', "\u2028\r\n\t\\u0000"],
+    [
+        "👩‍👩‍👧‍👦 Olá, açaí",
+        " ",
+        "a" * LONGEST,
+        "😀" * LONGEST,
+        '"; DROP TABLE chat.messages; --',
+        "\u2028\r\n\t\\u0000",
+    ],
 )
 async def test_content_comes_back_as_it_was_sent(chat: ChatApi, llm: FakeLlm, content: str) -> None:
     llm.will(answer(content[:1000]))
@@ -114,7 +121,7 @@ async def test_content_comes_back_as_it_was_sent(chat: ChatApi, llm: FakeLlm, co
     assert saved["content"] == reply["content"] == content[:1000]
 
 
-@pytest.mark.parametrize("parent_id", ["msg_" + "0" * 32, "nonsense", ""])
+@pytest.mark.parametrize("parent_id", ["msg_" + "0" * 32, "nonsense", "", "uq_generations_running"])
 async def test_an_unknown_parent_is_not_found_and_leaves_nothing(chat: ChatApi, llm: FakeLlm, parent_id: str) -> None:
     response = await chat.send("Oi", conversation_id="conv_1", parent_id=parent_id)
     assert (response.status_code, response.json()["code"]) == (404, "message_not_found")

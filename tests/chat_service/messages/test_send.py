@@ -4,7 +4,7 @@ import asyncio
 
 from shared.events import Delta, Reasoning, ToolCall
 from tests.chat_service.api import ChatApi
-from tests.chat_service.fake_llm import USAGE, FakeLlm, Gate, answer, done, start
+from tests.chat_service.fake_llm import USAGE, FakeLlm, Gate, Step, answer, done, start
 
 
 async def test_a_message_is_answered(chat: ChatApi, llm: FakeLlm) -> None:
@@ -30,7 +30,7 @@ async def test_a_message_is_answered(chat: ChatApi, llm: FakeLlm) -> None:
 
 
 async def test_both_forms_of_an_answer_are_equal(chat: ChatApi, llm: FakeLlm) -> None:
-    script = [
+    script: list[Step] = [
         start(),
         Reasoning(reasoning="The user "),
         Reasoning(reasoning="is polite."),
@@ -39,7 +39,7 @@ async def test_both_forms_of_an_answer_are_equal(chat: ChatApi, llm: FakeLlm) ->
         ToolCall(id="call_1", name="clock", arguments='{"zone": "BRT"}'),
         done(finish_reason="tool_calls"),
     ]
-    llm.will(list(script), list(script))
+    llm.will(script, script)
     whole = await chat.say("Oi", conversation_id="conv_whole")
     async with chat.streamed("Oi", conversation_id="conv_streamed") as events:
         shown = await events.rest()

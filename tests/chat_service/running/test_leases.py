@@ -97,7 +97,8 @@ async def test_replicas_that_sweep_at_once_end_each_orphan_once(
     start_chat: StartChat, llm: FakeLlm, sessions: Sessions
 ) -> None:
     gates = [Gate() for _ in range(6)]
-    llm.will(*([start(), gate] for gate in gates))
+    for gate in gates:
+        llm.will([start(), gate])
 
     async def sweep() -> list[str]:
         async with sessions.begin() as session:

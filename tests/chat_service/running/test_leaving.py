@@ -21,8 +21,14 @@ async def chat(make_app: MakeApp) -> AsyncIterator[ChatApi]:
         yield ChatApi(client, user_id=new_id("usr"))
 
 
-async def is_completed(chat: ChatApi, conversation_id: str) -> bool:
-    return bool((await chat.branch(conversation_id))[-1]["status"] == "completed")
+async def completed(chat: ChatApi, conversation_id: str) -> str:
+    """The text of the conversation's answer, when that is completed."""
+
+    async def is_completed() -> bool:
+        return bool((await chat.branch(conversation_id))[-1]["status"] == "completed")
+
+    await eventually(is_completed, what="the answer is completed")
+    return str((await chat.branch(conversation_id))[-1]["content"])
 
 
 async def test_who_leaves_in_the_middle_of_a_stream_finds_the_whole_answer_later(chat: ChatApi, llm: FakeLlm) -> None:
@@ -32,24 +38,22 @@ async def test_who_leaves_in_the_middle_of_a_stream_finds_the_whole_answer_later
         await events.until("delta")
     await gate.reached.wait()
     gate.open()
-    await eventually(lambda: is_completed(chat, "conv_1"), what="the answer is completed")
-    assert (await chat.branch("conv_1"))[-1]["content"] == "Before and after"
+    assert await completed(chat, "conv_1") == "Before and after"
     assert llm.readers_gone == 0
 
 
-async def test_who_leaves_before_the_first_word_finds_the_whole_answer_later(chat: ChatApi, llm: FakeLlm) -> None:
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_who_leaves_before_the_first_word_finds_the_whole_answer_later(
+    chat: ChatApi, llm: FakeLlm, stream: bool
+) -> None:
     gate = Gate()
     llm.will([gate, start(), Delta(content="Late"), done()])
-    for stream in (True, False):
-        sending = asyncio.create_task(chat.send("Oi", conversation_id=f"conv_{stream}", stream=stream))
-        await gate.reached.wait()
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        gate.open()
-        conversation_id = f"conv_{stream}"
-        await eventually(lambda which=conversation_id: is_completed(chat, which), what="the answer is completed")
-        gate = Gate()
-        llm.will([gate, start(), Delta(content="Late"), done()])
+    sending = asyncio.create_task(chat.send("Oi", conversation_id="conv_1", stream=stream))
+    await gate.reached.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    gate.open()
+    assert await completed(chat, "conv_1") == "Late"
 
 
 async def test_a_slow_reader_holds_nothing_back_and_misses_nothing(chat: ChatApi, llm: FakeLlm) -> None:
@@ -57,7 +61,7 @@ async def test_a_slow_reader_holds_nothing_back_and_misses_nothing(chat: ChatApi
     llm.will([start(), *(Delta(content=piece) for piece in pieces), done()])
     async with chat.streamed("Oi", conversation_id="conv_1") as events:
         await events.until("start")
-        await eventually(lambda: is_completed(chat, "conv_1"), what="the answer is completed")
+        await completed(chat, "conv_1")
         shown = await events.rest()
     assert "".join(event["content"] for _, _, event in shown) == "".join(pieces)
     assert [sequence for sequence, _, _ in shown] == list(range(2, 20_003))

@@ -1,0 +1,75 @@
+"""A service in a process of its own, without the rest of the platform."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from launcher import child
+from launcher.child import Child
+
+ENDS_AT_ONCE = "import sys; open(sys.argv[1], 'a').write('x'); sys.exit(7)"
+ENDS_WHEN_ASKED = "import sys; print('to be seen', flush=True); open(sys.argv[1], 'a').write('x'); sys.stdin.read()"
+
+
+def child_that(program: str, *, starts: Path) -> Child:
+    return Child("test", command=[sys.executable, "-c", program, str(starts)], environment={})
+
+
+def starts_in(file: Path) -> int:
+    return len(file.read_text()) if file.exists() else 0
+
+
+async def until_started(file: Path, *, times: int) -> None:
+    async with asyncio.timeout(20):
+        while starts_in(file) < times:  # noqa: ASYNC110 # another process writes
+            await asyncio.sleep(0.02)
+
+
+async def test_each_pause_is_twice_as_long(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(child, "LONGEST_PAUSE", 0.2)
+    paused: list[float] = []
+    monkeypatch.setattr(child.log, "error", lambda *_, in_seconds, **__: paused.append(in_seconds))
+    started = child_that(ENDS_AT_ONCE, starts=tmp_path / "starts")
+    running = asyncio.create_task(started.keep_running())
+    await until_started(tmp_path / "starts", times=4)
+    started.stop()
+    await running
+    assert paused[:3] == [0.1, 0.2, 0.2]
+
+
+async def test_the_pause_starts_anew_after_a_proven_life(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(child, "PROVEN_AFTER", 0.0)
+    paused: list[float] = []
+    monkeypatch.setattr(child.log, "error", lambda *_, in_seconds, **__: paused.append(in_seconds))
+    started = child_that(ENDS_AT_ONCE, starts=tmp_path / "starts")
+    running = asyncio.create_task(started.keep_running())
+    await until_started(tmp_path / "starts", times=3)
+    started.stop()
+    await running
+    assert paused[:2] == [0.1, 0.1]
+
+
+async def test_one_that_waits_to_be_started_again_is_stopped_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    waiting = asyncio.Event()
+    monkeypatch.setattr(child, "FIRST_PAUSE", 30.0)
+    monkeypatch.setattr(child.log, "error", lambda *_, **__: waiting.set())
+    started = child_that(ENDS_AT_ONCE, starts=tmp_path / "starts")
+    running = asyncio.create_task(started.keep_running())
+    await asyncio.wait_for(waiting.wait(), 20)
+    started.stop()
+    await asyncio.wait_for(running, 1)
+
+
+async def test_its_lines_carry_its_name_and_a_stop_is_no_death(tmp_path: Path, capfd: Any, monkeypatch: Any) -> None:
+    deaths: list[Any] = []
+    monkeypatch.setattr(child.log, "error", lambda *told, **_: deaths.append(told))
+    started = child_that(ENDS_WHEN_ASKED, starts=tmp_path / "starts")
+    running = asyncio.create_task(started.keep_running())
+    await until_started(tmp_path / "starts", times=1)
+    started.stop()
+    await asyncio.wait_for(running, 5)
+    assert deaths == []
+    assert capfd.readouterr().err == "test    | to be seen\n"
