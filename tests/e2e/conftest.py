@@ -30,9 +30,11 @@ def provider() -> Iterator[str]:
 @pytest.fixture(scope="session", params=SHAPES)
 def echoing(request: Any) -> Iterator[Platform]:
     """A platform without any key, in each shape."""
-    with tempfile.TemporaryDirectory() as directory:
-        with platform(*SHAPES[request.param], data_dir=Path(directory) / "data") as started:
-            yield started
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        platform(*SHAPES[request.param], data_dir=Path(directory) / "data") as started,
+    ):
+        yield started
 
 
 @pytest.fixture(scope="session", params=SHAPES)

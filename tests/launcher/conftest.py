@@ -12,11 +12,17 @@ def port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    """Shared by the tests of a module: each leaves nothing running in it, and a second start is quicker."""
+@pytest.fixture(scope="session")
+def home_of_all() -> Iterator[Home]:
     with new_home() as made:
         yield made
+
+
+@pytest.fixture
+def home(home_of_all: Home) -> Iterator[Home]:
+    """Nothing runs in it, but there may be data: a second start is quicker than a first one."""
+    yield home_of_all
+    home_of_all.end_everything()
 
 
 @pytest.fixture

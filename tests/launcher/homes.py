@@ -64,6 +64,11 @@ class Home:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 
+    def end_everything(self) -> None:
+        for process in self.processes():
+            process.kill()
+        eventually(lambda: not self.processes(), what="everything is dead", within=10)
+
     @property
     def postgres_pid(self) -> int:
         return int((self.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
@@ -135,7 +140,6 @@ def free_port() -> int:
 
 @contextmanager
 def new_home() -> Iterator[Home]:
-    """Whatever still runs in it at the end is killed."""
     with tempfile.TemporaryDirectory(prefix="syn-") as directory:
         home = Home(Path(directory).resolve())
         for name in ("alembic.ini", "api-gateway", "config", "migrations"):
@@ -143,6 +147,4 @@ def new_home() -> Iterator[Home]:
         try:
             yield home
         finally:
-            for process in home.processes():
-                process.kill()
-            eventually(lambda: not home.processes(), what="everything is dead", within=10)
+            home.end_everything()

@@ -45,13 +45,13 @@ def test_the_wrong_folder_is_told(tmp_path: Path, command: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_migrate_brings_its_own_database_or_uses_the_one_that_runs(fresh_home: Home, port: int) -> None:
-    alone = fresh_home.run("synapscale", "migrate")
+def test_migrate_brings_its_own_database_or_uses_the_one_that_runs(home: Home, port: int) -> None:
+    alone = home.run("synapscale", "migrate")
     assert (alone.returncode, alone.stdout) == (0, "The database is up to date.\n"), alone.stderr
-    assert fresh_home.processes() == []
-    running = fresh_home.up(port=port)
+    assert home.processes() == []
+    running = home.up(port=port)
     running.wait_until_healthy()
-    beside = fresh_home.run("synapscale", "migrate")
+    beside = home.run("synapscale", "migrate")
     assert beside.returncode == 0, beside.stderr
     assert running.health()["status"] == "ok"
     running.stop(signal.SIGTERM)
