@@ -6,6 +6,8 @@ SERVICES = ("auth", "llm", "chat")
 
 
 class Route(NamedTuple):
+    """A row: what is under `prefix` is answered by `service`."""
+
     prefix: str
     service: str
     public: bool = False

@@ -39,6 +39,8 @@ class Timeouts(_Strict):
 
 
 class Config(_Strict):
+    """The whole file, with `${NAME}` filled in."""
+
     providers: dict[str, ProviderConfig]
     routes: dict[str, tuple[str, ...]] = {}
     timeouts: Timeouts = Timeouts()

@@ -73,6 +73,8 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn; tool calls and their results are parts of it."""
+
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None

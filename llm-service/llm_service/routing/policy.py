@@ -6,6 +6,8 @@ from llm_service.errors import Kind
 
 
 class Policy(NamedTuple):
+    """What is done about one kind of failure."""
+
     retry: bool
     """Try the same target once more, after a moment."""
     fall_back: bool

@@ -17,6 +17,8 @@ OURS = ("fallbacks", "routing")
 
 
 class OpenAIDialect(Dialect):
+    """Both sides of it; `parse_*` and `render_*` stand in the modules beside."""
+
     name: ClassVar[str] = "openai"
 
     def parse_request(self, body: Body) -> CompletionRequest:
