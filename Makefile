@@ -3,10 +3,12 @@
 BIN := .venv/bin
 LOCK := uv.lock pyproject.toml $(wildcard */pyproject.toml)
 EXPORT := $(BIN)/uv export --quiet --frozen --no-dev --no-hashes --no-header --no-annotate
+# Each file in one of a few processes, each with a PostgreSQL of its own.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m 'not compose'
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
-.PHONY: help up migrate doctor test lint types arch check compose-test fmt requirements
+.PHONY: help up migrate doctor test lint types arch check compose-test fmt snapshots requirements
 
 help:
 	@echo 'make up            install, then start the platform on http://localhost:8000'
@@ -16,6 +18,7 @@ help:
 	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
 	@echo 'make lint | types | arch | fmt'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
+	@echo 'make snapshots     write the agreed API anew'
 	@echo 'make requirements  write requirements.txt from uv.lock'
 
 up: .venv/installed
@@ -25,7 +28,7 @@ migrate doctor: .venv/installed
 	@exec $(BIN)/synapscale $@
 
 test: .venv/installed-dev
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
@@ -40,14 +43,17 @@ arch: .venv/installed-dev
 
 check: lint types arch .venv/installed-dev
 	@$(EXPORT) | diff requirements.txt - || { echo 'requirements.txt differs from uv.lock: make requirements'; exit 1; }
-	$(BIN)/pytest
+	$(PYTEST)
 
 compose-test: .venv/installed-dev
-	$(BIN)/pytest tests/e2e -k compose
+	$(BIN)/pytest tests/e2e -m compose
 
 fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+snapshots: .venv/installed-dev
+	SYNAPSCALE_WRITE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/contract
 
 requirements: .venv/installed-dev
 	$(EXPORT) --output-file requirements.txt

@@ -27,8 +27,8 @@ class SecretKeyChanged(RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "The signing keys in the database were encrypted under another SYNAPSCALE_SECRET_KEY. Set the one that was "
-            "used before; or, if it is lost, delete the rows of auth.signing_keys: new keys are made at the next start, "
-            "and everyone has to log in again."
+            "used before; or, if it is lost, delete the rows of auth.signing_keys: the next start makes a new key, and "
+            "everyone has to log in again."
         )
 
 

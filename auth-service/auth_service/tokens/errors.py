@@ -1,4 +1,4 @@
-"""Why no token was given. Each carries `error` and `error_description` too, as OAuth2's clients expect (RFC 6749 §5.2)."""
+"""Why no token was given; each with the `error` and `error_description` of RFC 6749 §5.2 for OAuth2's clients."""
 
 from typing import ClassVar
 

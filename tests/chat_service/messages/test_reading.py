@@ -99,7 +99,7 @@ async def test_what_does_not_exist_is_not_found(chat: ChatApi, path: str) -> Non
     assert response.headers["content-type"] == "application/problem+json"
 
 
-NOW = datetime.now(UTC).isoformat()
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).isoformat()
 
 
 @pytest.mark.parametrize(
