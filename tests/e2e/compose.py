@@ -1,5 +1,6 @@
 """docker-compose.yml, run as the README says, in a project and on ports of its own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -63,11 +64,23 @@ class Compose:
         password = f"cd {self.directory} && {inside} exec -T auth-service cat /data/admin_password"
         return Platform(f"http://localhost:{self.port}", password)
 
+    def container_health(self) -> dict[str, str]:
+        """What the engine thinks of each running container, by the name of its service."""
+        ids = self.run("ps", "-q").split()
+        inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True).stdout
+        return {
+            state["Config"]["Labels"]["com.docker.compose.service"]: state["State"].get("Health", {}).get("Status")
+            for state in json.loads(inspected)
+            if state["State"]["Running"]
+        }
+
     def wait_until_healthy(self) -> None:
+        """Both for the gateway, which asks the services, and for the engine, which asks each container."""
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline:
             try:
-                if self.platform().health().json()["status"] == "ok":
+                answered = self.platform().health().json()["status"] == "ok"
+                if answered and set(self.container_health().values()) == {"healthy"}:
                     return
             except (httpx2.HTTPError, ValueError, KeyError):
                 pass

@@ -35,13 +35,7 @@ def running() -> Iterator[Compose]:
 
 
 def test_compose_ends_with_everything_healthy(running: Compose) -> None:
-    ids = running.run("ps", "-q").split()
-    states = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True).stdout)
-    health = {
-        state["Config"]["Labels"]["com.docker.compose.service"]: state["State"].get("Health", {}).get("Status")
-        for state in states
-        if state["State"]["Running"]
-    }
+    health = running.container_health()
     assert health.keys() == SERVICES
     assert set(health.values()) == {"healthy"}
 
