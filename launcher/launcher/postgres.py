@@ -29,6 +29,8 @@ LONGEST_SOCKET_PATH = 103
 """Bytes, `.s.PGSQL.5432` included; the smallest limit among the systems that we know."""
 START_LIMIT = 30.0
 STOP_LIMIT = 2.0
+RECOVERY_LIMIT = 10.0
+"""Seconds in which what a killed server has left behind ends."""
 LARGEST_LOG = 10 * 1024 * 1024
 SETTINGS = {
     "listen_addresses": "",
@@ -136,10 +138,17 @@ class EmbeddedPostgres:
         self._account.give(self.log)
         sockets = self._socket_directory()
         options = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
-        self._run(
-            "pg_ctl", "start", "-D", str(self.cluster), "-l", str(self.log), "-w", "-t", str(int(START_LIMIT)),
-            "-o", f"{options} -k '{sockets}'",
-        )  # fmt: skip
+        command = ["pg_ctl", "start", "-D", str(self.cluster), "-l", str(self.log), "-w", "-t", str(int(START_LIMIT))]
+        crashed = (self.cluster / "postmaster.pid").exists()
+        deadline = time.monotonic() + (RECOVERY_LIMIT if crashed else 0)
+        while True:
+            try:
+                self._run(*command, "-o", f"{options} -k '{sockets}'")
+                break
+            except EmbeddedPostgresError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)  # the processes of the one that died are still ending
         return sockets
 
     def _socket_directory(self) -> Path:
