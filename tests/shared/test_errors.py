@@ -30,7 +30,7 @@ def app() -> FastAPI:
         raise Unavailable("later", retry_after=2.2)
 
     async def broken() -> None:
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret is xyzzy")
 
     async def create(item: Item) -> None: ...
 
@@ -81,7 +81,7 @@ async def test_who_should_come_back_is_told_when(client: httpx2.AsyncClient) -> 
 async def test_what_nobody_expected_says_nothing_but_where_to_look(client: httpx2.AsyncClient, prefix: str) -> None:
     answer = await client.get(f"{prefix}/broken")
     assert answer.status_code == 500
-    assert "42" not in answer.text
+    assert "xyzzy" not in answer.text
     assert "Traceback" not in answer.text
     assert answer.headers["x-request-id"].startswith("req_")
 
