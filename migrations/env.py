@@ -26,6 +26,7 @@ def migrate(connection: Connection) -> None:
             target_metadata=METADATA,
             include_schemas=True,
             include_name=include_name,
+            version_table_schema="public",  # a role named `auth` would look for it in the schema of that name
             compare_server_default=True,
             transaction_per_migration=True,
         )

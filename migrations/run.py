@@ -1,7 +1,5 @@
 """Migrations from within a program."""
 
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
 
@@ -17,7 +15,7 @@ def downgrade(database_url: str, *, revision: str = "base") -> None:
     command.downgrade(configuration(database_url), revision)
 
 
-def configuration(database_url: str, *, root: Path = ROOT) -> Config:
-    config = Config(root / "alembic.ini")
+def configuration(database_url: str) -> Config:
+    config = Config(ROOT / "alembic.ini")
     config.attributes["database_url"] = database_url
     return config

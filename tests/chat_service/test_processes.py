@@ -42,6 +42,8 @@ async def refuses(client: httpx2.AsyncClient) -> bool:
         await client.get("/health", headers={"connection": "close"})
     except httpx2.ConnectError:
         return True
+    except (httpx2.ReadError, httpx2.RemoteProtocolError):
+        return False  # it was in the backlog when the listener closed; the next one is refused
     return False
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm
+from sqlalchemy.exc import SQLAlchemyError
 
 from auth_service.keys import repository
 from auth_service.keys.models import SigningKey
@@ -15,6 +16,7 @@ from auth_service.keys.sealing import CannotUnseal, Seal
 from shared.auth import KeySource
 from shared.auth.tokens import ALGORITHM
 from shared.database import Sessions
+from shared.errors import Unavailable
 from shared.ids import uuid7_hex
 
 LOOK_AGAIN_AFTER = 5.0
@@ -63,9 +65,11 @@ class KeyRing(KeySource):
 
     async def load(self) -> None:
         """Raises SecretKeyChanged."""
-        async with self._sessions() as session:
-            keys = await repository.list_signing_keys(session)
-        self._looked_at = time.monotonic()
+        try:
+            async with self._sessions() as session:
+                keys = await repository.list_signing_keys(session)
+        finally:  # a look that fails is a look too: a database in trouble is not asked at every request
+            self._looked_at = time.monotonic()
         newest = keys[0]
         try:
             pkcs8 = self._seal.unseal(newest.sealed_private_key, bound_to=newest.kid)
@@ -78,8 +82,18 @@ class KeyRing(KeySource):
         self.jwks = {"keys": [key.public_jwk for key in keys]}
 
     async def find(self, kid: str) -> PyJWK | None:
-        if kid not in self._public:
+        if self._is_due(kid):
             async with self._looking:
-                if kid not in self._public and time.monotonic() - self._looked_at > LOOK_AGAIN_AFTER:
-                    await self.load()
+                if self._is_due(kid):
+                    await self._look_again()
         return self._public.get(kid)
+
+    def _is_due(self, kid: str) -> bool:
+        return kid not in self._public and time.monotonic() - self._looked_at > LOOK_AGAIN_AFTER
+
+    async def _look_again(self) -> None:
+        """Raises Unavailable."""
+        try:
+            await self.load()
+        except (OSError, SQLAlchemyError) as error:
+            raise Unavailable("The token cannot be checked: the database does not answer.") from error
