@@ -1,22 +1,30 @@
 """What the services are told beside their own environment, decided in this one place: database, secret, logs."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal, TypedDict
 
-from launcher.postgres import EmbeddedPostgres
+import structlog
+
+from launcher.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from launcher.settings import Settings
 from shared.secrets import stored_secret
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks whether the embedded PostgreSQL still runs."""
 
 
 @contextmanager
 def database(settings: Settings, *, owner: int | None = None) -> Iterator[Callable[[], str]]:
     """Yields what waits for the database's address; where none is configured, the embedded PostgreSQL runs inside.
 
-    It starts in the background: the services take as long to be imported. It stops at the end, or with the process
-    `owner` if that one outlives this.
+    It starts in the background, as the services take as long to be imported, and is started again if it dies. It stops
+    at the end, or with the process `owner` if that one outlives this.
     """
     if settings.database_url is not None:
         configured = settings.database_url
@@ -30,12 +38,29 @@ def database(settings: Settings, *, owner: int | None = None) -> Iterator[Callab
             postgres.stop_when_process_ends(owner)
         return url
 
+    ended = threading.Event()
     try:
-        with ThreadPoolExecutor(max_workers=1) as background:
-            yield background.submit(start).result
+        with ThreadPoolExecutor(max_workers=1) as background:  # one after the other
+            started = background.submit(start)
+            background.submit(_keep_running, postgres, started, ended)
+            try:
+                yield started.result
+            finally:
+                ended.set()
     finally:
         if owner is None:
             postgres.stop()
+
+
+def _keep_running(postgres: EmbeddedPostgres, started: Future[str], ended: threading.Event) -> None:
+    """Until `ended`: what kills a PostgreSQL (want of memory, a slip of the hand) does not end the platform."""
+    while started.exception() is None and not ended.wait(LOOK_EVERY):
+        if not postgres.is_running:
+            log.error("the embedded PostgreSQL has died and is started again")
+            try:
+                postgres.start()
+            except EmbeddedPostgresError as error:
+                log.error("the embedded PostgreSQL does not start", problem=str(error))
 
 
 class Told(TypedDict):

@@ -86,6 +86,18 @@ def test_after_kill_9_the_next_start_takes_over_the_running_database(home: Home,
     assert home.processes() == []
 
 
+def test_a_database_that_is_killed_is_started_again(home: Home, port: int) -> None:
+    started = home.up(port=port)
+    started.wait_until_healthy()
+    password, killed = home.admin_password, home.postgres_pid
+    psutil.Process(killed).kill()
+    started.wait_for("the embedded PostgreSQL has died and is started again")
+    eventually(lambda: started.log_in(password).status_code == 200, what="the database answers again")
+    assert home.postgres_pid != killed
+    assert started.stop(signal.SIGTERM)[1] < 5
+    assert home.processes() == []
+
+
 def test_no_secret_is_printed_or_shown_on_a_command_line(home: Home, port: int) -> None:
     started = home.up(port=port)
     started.wait_until_healthy()
