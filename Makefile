@@ -6,6 +6,9 @@ EXPORT := $(BIN)/uv export --quiet --frozen --no-dev --no-hashes --no-header --n
 # Each file in one of a few processes, each with a PostgreSQL of its own.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m 'not compose'
 export UV_PYTHON_DOWNLOADS := never
+ifdef PIP_CERT # uv does not read pip's settings: who needs a certificate for the one needs it for the other
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
 .PHONY: help up migrate doctor test lint types arch check compose-test fmt snapshots requirements
