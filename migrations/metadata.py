@@ -2,8 +2,14 @@
 
 from sqlalchemy import MetaData
 
+import auth_service.api_keys.models
+import auth_service.audit.models
+import auth_service.grants.models
 import auth_service.keys.models
+import auth_service.logins.models
 import auth_service.organizations.models
+import auth_service.revocations.models
+import auth_service.sessions.models
 import auth_service.tables
 import auth_service.users.models
 import chat_service.conversations.models

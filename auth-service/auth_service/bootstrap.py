@@ -42,9 +42,11 @@ async def bootstrap(sessions: Sessions, *, settings: Settings, seal: Seal, passw
 
 
 async def _add_admin(session: AsyncSession, *, username: str, password_hash: str) -> None:
-    admin = User(id=new_id("usr"), username=username, password_hash=password_hash)
     organization = Organization(id=new_id("org"), name="Default")
-    await add_user(session, admin, organization=organization, role="owner")
+    session.add(organization)
+    await session.flush()
+    admin = User(id=new_id("usr"), organization_id=organization.id, username=username, password_hash=password_hash)
+    await add_user(session, admin, role="owner")
 
 
 def _admin_password(settings: Settings) -> str:

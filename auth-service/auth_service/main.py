@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from auth_service.bootstrap import bootstrap
 from auth_service.keys import routes as keys
-from auth_service.keys.sealing import SIGNING_KEYS, Seal
+from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
 from auth_service.settings import Settings
 from auth_service.tokens import routes as tokens
@@ -25,7 +25,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         secret = settings.secret_key or stored_secret(settings.data_dir, "secret_key")
-        seal = Seal(secret, purpose=SIGNING_KEYS)
+        seal = Seal(secret)
         with closing(Passwords()) as passwords:
             async with database(settings.database_url) as sessions:
                 await bootstrap(sessions, settings=settings, seal=seal, passwords=passwords)

@@ -1,9 +1,10 @@
 """Users that a test needs, made where auth-service keeps them."""
 
-from auth_service.organizations.models import Membership, Organization
+from auth_service.organizations.models import Organization
 from auth_service.users.models import User
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
+from auth_service.users.repository import add_user
 from shared.database import Sessions
 from shared.ids import new_id
 
@@ -17,17 +18,22 @@ async def make_user(
     password: str = PASSWORD,
     role: str = "member",
     password_hash: str | None = None,
+    organization_id: str | None = None,
 ) -> User:
-    """A user with an organization of their own."""
+    """A user of that organization, or with one of their own."""
     passwords = Passwords()
     try:
         hashed = password_hash or await passwords.hash(password)
     finally:
         passwords.close()
-    user = User(id=new_id("usr"), username=normalized(username), password_hash=hashed)
-    organization = Organization(id=new_id("org"), name=f"{username}'s")
     async with sessions.begin() as session:
-        session.add_all([user, organization])
-        await session.flush()
-        session.add(Membership(user_id=user.id, organization_id=organization.id, role=role))
+        if organization_id is None:
+            organization = Organization(id=new_id("org"), name=f"{username}'s")
+            session.add(organization)
+            await session.flush()
+            organization_id = organization.id
+        user = User(
+            id=new_id("usr"), organization_id=organization_id, username=normalized(username), password_hash=hashed
+        )
+        await add_user(session, user, role=role)
     return user

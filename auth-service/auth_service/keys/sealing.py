@@ -1,13 +1,12 @@
-"""Encryption at rest, under keys derived from SYNAPSCALE_SECRET_KEY: one for each purpose, none for two."""
+"""Encryption at rest, under a key derived from SYNAPSCALE_SECRET_KEY."""
 
 import os
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-SIGNING_KEYS = b"synapscale/v1/signing-keys"
+from shared.derivation import SIGNING_KEYS, derived_key
+
 NONCE_BYTES = 12
 
 
@@ -16,11 +15,10 @@ class CannotUnseal(Exception):
 
 
 class Seal:
-    """AES-256-GCM under HKDF-SHA256(secret, info=purpose); a sealed value is its nonce and then its ciphertext."""
+    """AES-256-GCM; a sealed value is its nonce and then its ciphertext."""
 
-    def __init__(self, secret: str, *, purpose: bytes) -> None:
-        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
-        self._cipher = AESGCM(key)
+    def __init__(self, secret: str) -> None:
+        self._cipher = AESGCM(derived_key(secret, purpose=SIGNING_KEYS))
 
     def seal(self, value: bytes, *, bound_to: str) -> bytes:
         """`bound_to` must be given again to open it, so that a value cannot be moved to another row."""

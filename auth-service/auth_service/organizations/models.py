@@ -1,10 +1,12 @@
-"""Tables `auth.organizations` and `auth.memberships`."""
+"""Tables `auth.organizations`, `auth.memberships` and `auth.invitations`."""
 
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auth_service.organizations.roles import ROLES
-from auth_service.tables import Base, CreatedAt
+from auth_service.tables import Base, CreatedAt, Moment, OrganizationId
+
+_KNOWN_ROLE = f"role IN ({', '.join(repr(role) for role in ROLES)})"
 
 
 class Organization(Base):
@@ -17,7 +19,7 @@ class Organization(Base):
 
 class Membership(Base):
     __tablename__ = "memberships"
-    __table_args__ = (CheckConstraint(f"role IN ({', '.join(repr(role) for role in ROLES)})", name="role"),)
+    __table_args__ = (CheckConstraint(_KNOWN_ROLE, name="role"),)
 
     user_id: Mapped[str] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True)
     organization_id: Mapped[str] = mapped_column(
@@ -25,3 +27,20 @@ class Membership(Base):
     )
     role: Mapped[str]
     created_at: Mapped[CreatedAt]
+
+
+class Invitation(Base):
+    """Lets whoever shows the token register once, into this organization and role; only the token's hash is kept."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (CheckConstraint(_KNOWN_ROLE, name="role"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[OrganizationId] = mapped_column(index=True)
+    role: Mapped[str]
+    email: Mapped[str | None]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment]
+    accepted_at: Mapped[Moment | None]

@@ -48,7 +48,7 @@ class TokenService:
 
     async def _renew_hash(self, member: Member, password: str) -> None:
         old = member.user.password_hash
-        if self._passwords.is_outdated(old):
+        if old is not None and self._passwords.is_outdated(old):
             new = await self._passwords.hash(password)
             async with self._sessions.begin() as session:
                 await repository.change_password_hash(session, member.user.id, old=old, new=new)

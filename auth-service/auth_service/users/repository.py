@@ -53,13 +53,9 @@ async def username_exists(session: AsyncSession, username: str) -> bool:
     return await session.scalar(select(User.id).where(User.username == username)) is not None
 
 
-async def add_user(
-    session: AsyncSession,
-    user: User,
-    *,
-    organization: Organization,
-    role: str,
-) -> None:
-    session.add_all([user, organization])
+async def add_user(session: AsyncSession, user: User, *, role: str) -> None:
+    """A member, in that role, of the organization that makes them."""
+    session.add(user)
     await session.flush()
-    session.add(Membership(user_id=user.id, organization_id=organization.id, role=role))
+    session.add(Membership(user_id=user.id, organization_id=user.organization_id, role=role))
+    await session.flush()

@@ -7,19 +7,32 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from shared.auth.policy import UNLIMITED, Policy
 from shared.errors import InsufficientScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A verified caller. `token` is what they showed; calls made for them to other services carry it on."""
+    """A verified caller. `token` is what they showed; calls made for them to other services carry it on.
+
+    `session_id` is the login (`ses_…`), the API key (`key_…`) or the grant (`gnt_…`) that the token was made for;
+    `actor` is the service that acts for the user, where one does. Times are seconds since the epoch.
+    """
 
     user_id: str
     organization_id: str
     session_id: str
     scopes: frozenset[str]
+    issued_at: int
     expires_at: int
     token: str = field(repr=False)
+    policy: Policy = UNLIMITED
+    actor: str | None = None
+
+    @property
+    def subjects(self) -> tuple[str, str, str]:
+        """What a revocation may name to end this token."""
+        return self.session_id, self.user_id, f"{self.user_id}/{self.organization_id}"
 
 
 # Only documents the scheme (and gives /docs its Authorize button); the verifier reads the header itself.

@@ -1,11 +1,14 @@
 """Access tokens: ES256 `at+jwt` (RFC 9068), verified with one algorithm and only our own keys."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
+import msgspec
 from jwt import PyJWK
 
+from shared.auth.policy import Policy
 from shared.auth.principal import Principal
 from shared.errors import Unauthorized
 
@@ -48,8 +51,11 @@ class TokenVerifier:
             organization_id=claims["org"],
             session_id=claims["sid"],
             scopes=frozenset(claims["scope"].split()),
-            expires_at=claims["exp"],
+            issued_at=int(claims["iat"]),
+            expires_at=int(claims["exp"]),
             token=token,
+            policy=_policy(claims),
+            actor=claims["act"]["sub"] if "act" in claims else None,
         )
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -85,6 +91,13 @@ def bearer_token(authorization: str | None) -> str | None:
     scheme, _, credential = (authorization or "").partition(" ")
     credential = credential.strip()
     return credential if scheme.lower() == "bearer" and credential else None
+
+
+def _policy(claims: Mapping[str, Any]) -> Policy:
+    try:
+        return msgspec.convert(claims.get("policy", {}), Policy, strict=False)
+    except msgspec.ValidationError:
+        raise _invalid("The access token is not valid.") from None
 
 
 def _invalid(detail: str) -> Unauthorized:

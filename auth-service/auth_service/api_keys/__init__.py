@@ -1,0 +1,1 @@
+"""API keys: what SDK clients show instead of a token."""

@@ -1,0 +1,1 @@
+"""What happened that matters for security: appended, never changed."""

@@ -1,0 +1,1 @@
+"""What stops counting before it expires: the feed that the gateway and every service follow."""
