@@ -12,6 +12,7 @@ from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
 from auth_service.settings import Settings
 from auth_service.tokens import routes as tokens
+from auth_service.tokens.issuer import TokenIssuer
 from auth_service.tokens.service import TokenService
 from auth_service.users import routes as users
 from auth_service.users.passwords import Passwords
@@ -36,7 +37,9 @@ def create_app(settings: Settings) -> FastAPI:
                     "sessions": sessions,
                     "key_ring": ring,
                     "verifier": TokenVerifier(ring, issuer=issuer),
-                    "tokens": TokenService(sessions=sessions, passwords=passwords, keys=ring, issuer=issuer),
+                    "tokens": TokenService(
+                        sessions=sessions, passwords=passwords, issuer=TokenIssuer(ring, issuer=issuer)
+                    ),
                 }
 
     return create_service(

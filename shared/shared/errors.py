@@ -92,6 +92,20 @@ class Unprocessable(DomainError):
     status, code, title = 422, "invalid_request", "The request is not valid"
 
 
+class TooManyRequests(DomainError):
+    """`retry_after` in seconds."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+
+    def __init__(self, detail: str = "", *, retry_after: float, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+
+
 class BadGateway(DomainError):
     status, code, title = 502, "bad_gateway", "A service behind this one gave no usable answer"
 

@@ -1,33 +1,25 @@
 """Passwords in, access tokens out."""
 
-import time
+from collections.abc import Collection
 
-import jwt
-
-from auth_service.keys.service import KeyRing
 from auth_service.organizations.roles import ROLES
 from auth_service.tokens.errors import InvalidScope, WrongCredentials
+from auth_service.tokens.issuer import TokenIssuer
 from auth_service.tokens.schemas import Token, TokenRequest
 from auth_service.users import repository
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
 from auth_service.users.repository import Member
-from shared.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from shared.database import Sessions
 from shared.ids import new_id
-
-LIFE = 15 * 60
-"""Seconds."""
-CLIENT_ID = "synapscale"
 
 
 class TokenService:
     """Opens transactions of its own: none is open while a password is hashed."""
 
-    def __init__(self, *, sessions: Sessions, passwords: Passwords, keys: KeyRing, issuer: str) -> None:
+    def __init__(self, *, sessions: Sessions, passwords: Passwords, issuer: TokenIssuer) -> None:
         self._sessions = sessions
         self._passwords = passwords
-        self._keys = keys
         self._issuer = issuer
 
     async def create(self, asked: TokenRequest) -> Token:
@@ -37,7 +29,12 @@ class TokenService:
         if member is None or not matches or member.user.disabled_at is not None:
             raise WrongCredentials
         await self._renew_hash(member, asked.password)
-        return self._token(member, scope=_narrowed(ROLES[member.role], asked.scope))
+        return self._issuer.issue(
+            member.user.id,
+            organization_id=member.organization.id,
+            scopes=narrowed(ROLES[member.role], asked.scope),
+            session_id=new_id("ses"),
+        )
 
     async def _find(self, username: str) -> Member | None:
         name = normalized(username)
@@ -53,29 +50,12 @@ class TokenService:
             async with self._sessions.begin() as session:
                 await repository.change_password_hash(session, member.user.id, old=old, new=new)
 
-    def _token(self, member: Member, *, scope: str) -> Token:
-        now = int(time.time())
-        claims = {
-            "iss": self._issuer,
-            "aud": AUDIENCE,
-            "sub": member.user.id,
-            "client_id": CLIENT_ID,
-            "iat": now,
-            "exp": now + LIFE,
-            "jti": new_id("tok"),
-            "scope": scope,
-            "sid": new_id("ses"),
-            "org": member.organization.id,
-        }
-        header = {"typ": TOKEN_TYPE, "kid": self._keys.kid}
-        signed = jwt.encode(claims, self._keys.private_key, algorithm=ALGORITHM, headers=header)
-        return Token(access_token=signed, expires_in=LIFE, scope=scope)
 
-
-def _narrowed(allowed: tuple[str, ...], asked: str | None) -> str:
+def narrowed(allowed: Collection[str], asked: str | None) -> Collection[str]:
+    """The scopes that `asked` names (RFC 6749 §3.3), all that are allowed where it names none. Raises InvalidScope."""
     if asked is None or not asked.split():
-        return " ".join(allowed)
+        return allowed
     wanted = dict.fromkeys(asked.split())
     if excess := [scope for scope in wanted if scope not in allowed]:
         raise InvalidScope(f"The user may not have: {', '.join(excess)}.")
-    return " ".join(wanted)
+    return list(wanted)
