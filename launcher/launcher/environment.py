@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 import structlog
 
-from launcher.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from launcher.postgres import EmbeddedPostgres
 from launcher.settings import Settings
 from shared.secrets import stored_secret
 
@@ -59,7 +59,7 @@ def _keep_running(postgres: EmbeddedPostgres, started: Future[str], ended: threa
             log.error("the embedded PostgreSQL has died and is started again")
             try:
                 postgres.start()
-            except EmbeddedPostgresError as error:
+            except Exception as error:  # whatever it is (a full disk, say) may be over at the next look
                 log.error("the embedded PostgreSQL does not start", problem=str(error))
 
 

@@ -235,9 +235,10 @@ class _Account:
         try:
             found = pwd.getpwnam(SYSTEM_USER)
         except KeyError:
-            command = ["useradd", "--system", "--no-create-home", SYSTEM_USER]
-            made = subprocess.run(command, check=False, capture_output=True)
-            found = pwd.getpwnam(SYSTEM_USER if made.returncode == 0 else "nobody")
+            program = shutil.which("useradd", path=f"{os.defpath}:/usr/sbin:/sbin")  # `su` leaves /usr/sbin out of PATH
+            command = [program or "useradd", "--system", "--no-create-home", SYSTEM_USER]
+            made = program is not None and subprocess.run(command, check=False, capture_output=True).returncode == 0
+            found = pwd.getpwnam(SYSTEM_USER if made else "nobody")
         return cls(uid=found.pw_uid, gid=found.pw_gid)
 
     @property

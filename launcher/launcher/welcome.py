@@ -30,8 +30,8 @@ SynapScale is ready: {address(settings)}
 def _log_in(settings: Settings) -> str:
     auth = AuthSettings()
     generated = settings.data_dir / "admin_password"
-    if auth.admin_password is not None or not generated.exists():
-        return f"as {auth.admin_username}, with the password of SYNAPSCALE_ADMIN_PASSWORD"
+    if not generated.exists():  # only the first start makes an admin, and only then is the variable looked at
+        return f"as {auth.admin_username}, with what SYNAPSCALE_ADMIN_PASSWORD was at the first start"
     body = (
         f'{{\\"username\\": \\"{auth.admin_username}\\", \\"password\\": \\"$(cat {shlex.quote(str(generated))})\\"}}'
     )

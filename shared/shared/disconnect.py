@@ -1,4 +1,4 @@
-"""Noticing that a client has left while work is done for it."""
+"""Noticing that nobody waits any more, or that there is no time left, while work is done for a client."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,8 @@ from typing import Any, ClassVar, TypeVar
 
 from starlette.types import Receive
 
-from shared.errors import DomainError
+from shared import drain
+from shared.errors import DomainError, Stopping
 
 T = TypeVar("T")
 
@@ -25,15 +26,17 @@ async def client_leaves(receive: Receive) -> None:
 
 
 async def unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; where the client leaves first, `work` is cancelled and ClientLeft raised."""
+    """The result of `work`, cancelled where the client leaves (ClientLeft) or the process ends (Stopping) first."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(client_leaves(receive))
+    stopping = asyncio.create_task(drain.patience_ends())
+    tasks = (working, leaving, stopping)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientLeft
+            raise ClientLeft if leaving.done() else Stopping
         return working.result()
     finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

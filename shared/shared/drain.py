@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 PATIENCE = 2.5
 """Seconds that running answers get to finish by themselves."""
+LAST_WORD = 0.1
+"""Seconds after that in which work that marks itself has done so; what is still open then is closed with an error."""
 
 _listeners: set[Callable[[], None]] = set()
 
@@ -16,6 +18,17 @@ _listeners: set[Callable[[], None]] = set()
 def begin() -> None:
     for listener in list(_listeners):
         listener()
+
+
+async def patience_ends() -> None:
+    """Returns when the process has begun to drain and running answers have had their time."""
+    begun = asyncio.Event()
+    forget = on_begin(begun.set)
+    try:
+        await begun.wait()
+        await asyncio.sleep(PATIENCE + LAST_WORD)
+    finally:
+        forget()
 
 
 def on_begin(listener: Callable[[], None]) -> Callable[[], None]:

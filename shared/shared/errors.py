@@ -124,6 +124,15 @@ class Unavailable(DomainError):
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
+class Stopping(Unavailable):
+    """The process is asked to end and has no time left for this answer."""
+
+    code, title = "stopping", "The service is stopping"
+
+    def __init__(self) -> None:
+        super().__init__("The service stopped before the answer was complete.", retry_after=5)
+
+
 class GatewayTimeout(DomainError):
     status, code, title = 504, "gateway_timeout", "A service behind this one took too long"
 

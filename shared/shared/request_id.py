@@ -22,7 +22,7 @@ def request_id_of(scope: Mapping[str, Any]) -> str:
 
 
 class RequestIdMiddleware:
-    """Pure ASGI: names the request, writes one access line, and answers a bare 500 where the app broke."""
+    """Pure ASGI: names the request, and writes one access line."""
 
     def __init__(self, app: ASGIApp, *, service: str) -> None:
         self.app = app

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from shared import __version__, health
+from shared.error_docs import PROBLEM_DOCS, SCHEMAS
 from shared.errors import install_error_handlers
 from shared.logs import configure_logs
 from shared.request_id import RequestIdMiddleware
@@ -15,6 +16,16 @@ from shared.settings import ServiceSettings
 from shared.upstreams import Upstreams
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
+
+
+class Service(FastAPI):
+    """Its OpenAPI document knows how errors look."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        components = document.setdefault("components", {})
+        components["schemas"] = {**components.get("schemas", {}), **SCHEMAS}
+        return document
 
 
 def create_service(
@@ -34,14 +45,16 @@ def create_service(
     run in the same process.
     """
     configure_logs(level=settings.log_level, style=settings.log_format)
-    app = FastAPI(
+    app = Service(
         title=name,
+        responses=PROBLEM_DOCS,
         summary=summary,
         version=__version__,
         lifespan=lifespan,
         openapi_url=openapi_url,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the address that the service has, not the gateway's
         swagger_ui_oauth2_redirect_url=None,
         middleware=[Middleware(RequestIdMiddleware, service=name), *middleware],
     )

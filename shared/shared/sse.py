@@ -7,8 +7,9 @@ from contextlib import aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shared import drain
 from shared.disconnect import client_leaves
-from shared.errors import DomainError
+from shared.errors import DomainError, Stopping
 
 PING = b": ping\n\n"
 PING_AFTER = 15.0
@@ -22,7 +23,7 @@ class EventStream(Response):
 
     `headers` is read when the first frame is there (or HOLD has passed), so the source may fill it until then.
     A DomainError of the source is the whole answer while no headers are sent; after that `on_error` writes it
-    as the last frame.
+    as the last frame. So it is with Stopping, when the process ends and the source has not ended by itself.
     """
 
     media_type = "text/event-stream"
@@ -50,13 +51,17 @@ class EventStream(Response):
         sending = asyncio.create_task(self._send_frames(send))
         pinging = asyncio.create_task(self._ping(send))
         leaving = asyncio.create_task(client_leaves(receive))
+        stopping = asyncio.create_task(drain.patience_ends())
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            out_of_time = stopping.done() and not (sending.done() or leaving.done())
         finally:
-            for task in (sending, pinging, leaving):
+            for task in (sending, pinging, leaving, stopping):
                 task.cancel()
-            result, *_ = await asyncio.gather(sending, pinging, leaving, return_exceptions=True)
-        if isinstance(result, Exception):
+            result, *_ = await asyncio.gather(sending, pinging, leaving, stopping, return_exceptions=True)
+        if out_of_time:
+            await self._break_off(send, Stopping())
+        elif isinstance(result, Exception):
             raise result
 
     async def _send_frames(self, send: Send) -> None:
@@ -65,9 +70,15 @@ class EventStream(Response):
                 async for frame in self._frames:
                     await self._write(send, frame)
             except DomainError as error:
-                if not self._started:
-                    raise
-                await self._write(send, self._on_error(error))
+                await self._break_off(send, error)
+                return
+        await self._write(send, b"", more=False)
+
+    async def _break_off(self, send: Send, error: DomainError) -> None:
+        """Raises `error` where it can still be an answer of its own."""
+        if not self._started:
+            raise error
+        await self._write(send, self._on_error(error))
         await self._write(send, b"", more=False)
 
     async def _ping(self, send: Send) -> None:

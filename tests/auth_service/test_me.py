@@ -88,3 +88,12 @@ async def test_another_credential_is_nobodys(auth: httpx2.AsyncClient, authoriza
     answer = await me(auth, authorization)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('Bearer realm="synapscale"')
+
+
+async def test_a_slash_too_many_is_no_redirect_to_an_address_inside(
+    auth: httpx2.AsyncClient,
+) -> None:
+    answer = await auth.get("/api/auth/me/")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "location" not in answer.headers

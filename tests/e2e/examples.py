@@ -29,7 +29,7 @@ def run_shell_blocks(on: Platform, *, file: str = "README.md") -> dict[str, str]
     """What each shell block printed; they run in one shell, so that PASSWORD and TOKEN carry over."""
     code = blocks(file)
     script = "\n".join(f"echo '@@{name}'\n{on.as_pasted(code[name])}\necho" for name in SHELL_BLOCKS)
-    script += "\necho '@@exported'\necho \"$TOKEN\"\n"
+    script += "\necho '@@exported'\nprintenv TOKEN\n"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=clean_environment(), capture_output=True, text=True
     )

@@ -81,7 +81,8 @@ TOLD = [
     (Fault("html"), 502, "provider_invalid_answer"),
     (Fault("html", status=502), 502, "provider_error"),
     (Fault("status", status=401), 502, "provider_rejected_credentials"),
-    (Fault("status", status=404), 502, "provider_model_not_found"),
+    (Fault("html", status=302), 502, "provider_invalid_answer"),
+    (Fault("html", status=404), 502, "provider_invalid_answer"),
     (Fault("status", status=429, headers={"retry-after": "7"}), 429, "provider_rate_limited"),
     (Fault("status", status=500), 502, "provider_error"),
     (Fault("status", status=400), 400, "provider_rejected_request"),
@@ -111,6 +112,17 @@ async def test_the_last_failure_is_told_clearly(
     attempts = problem["attempts"]
     assert [attempt["provider"] for attempt in attempts] == ["openai"] * len(attempts)
     assert answer.headers.get("retry-after") == ("7" if status == 429 else None)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_model_that_its_provider_does_not_have_is_answered_with_those_that_exist(
+    stream: bool, tmp_path: Path
+) -> None:
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
+        answer = await llm.post(SURFACES[1], json=asking(model="openai/fault-404", stream=stream))
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "model_not_found"
+    assert "gpt-4o" in answer.json()["models"]
 
 
 async def test_refused_connections_are_tried_once_more_then_elsewhere_then_told(tmp_path: Path) -> None:
@@ -204,6 +216,13 @@ async def test_a_route_is_a_chain(tmp_path: Path) -> None:
             answer = await llm.post(SURFACES[1], json=asking(model="clever"))
     assert answer.headers["x-synapscale-model"] == "gpt-4"
     assert answer.headers["x-synapscale-fallback"] == "true"
+
+
+async def test_a_client_cannot_lengthen_the_deadline(tmp_path: Path) -> None:
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, timeouts={"total": 0.3}) as llm:
+        sim.hold(after=0)
+        answer = await llm.post(SURFACES[1], json=asking(routing={"deadline_ms": 86_400_000}))
+    assert answer.status_code == 504
 
 
 async def test_one_deadline_bounds_all_attempts(tmp_path: Path) -> None:

@@ -77,6 +77,25 @@ async def test_a_provider_that_is_away_does_not_empty_the_list(tmp_path: Path) -
     assert "gpt-4o" in ids
 
 
+async def test_a_listed_name_with_a_slash_wins_over_the_provider_of_that_name(tmp_path: Path) -> None:
+    async with OpenAISimulator() as openai:
+        rows = {"openai": row(openai), "local": {"type": "echo", "models": ["openai/gpt-oss-20b"]}}
+        async with serving(tmp_path, rows) as llm:
+            answer = await llm.post(SURFACES[0], json=asking(model="openai/gpt-oss-20b"))
+    assert answer.headers["x-synapscale-provider"] == "local"
+    assert answer.headers["x-synapscale-model"] == "openai/gpt-oss-20b"
+
+
+async def test_auto_is_any_model_where_its_chain_is_not_configured(tmp_path: Path) -> None:
+    rows = {"local": {"type": "openai_compatible", "models": []}}
+    async with OpenAISimulator() as sim:
+        rows["local"] |= {"base_url": sim.base_url, "api_key": sim.api_key}
+        async with serving(tmp_path, rows, routes={"auto": ["openai/gpt-4o"]}) as llm:
+            answer = await llm.post(SURFACES[1], json={"messages": [{"role": "user", "content": "x"}]})
+    assert answer.status_code == 200
+    assert answer.headers["x-synapscale-provider"] == "local"
+
+
 async def test_auto_is_the_model_of_a_request_that_names_none(tmp_path: Path) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, routes={"auto": ["gpt-4o"]}) as llm:
         answer = await llm.post(SURFACES[1], json={"messages": [{"role": "user", "content": "x"}]})

@@ -21,7 +21,7 @@ Conversations = Annotated[ConversationService, Depends(conversation_service)]
 ChatReader = Annotated[Principal, Depends(requires("chat:read"))]
 
 
-@router.get("")
+@router.get("", summary="List conversations")
 async def list_conversations(
     reader: ChatReader, conversations: Conversations, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ConversationView]:
@@ -29,6 +29,6 @@ async def list_conversations(
     return await conversations.page(owner=reader, limit=limit, cursor=cursor)
 
 
-@router.get("/{conversation_id}")
+@router.get("/{conversation_id}", summary="Read a conversation")
 async def read_conversation(conversation_id: str, reader: ChatReader, conversations: Conversations) -> ConversationView:
     return ConversationView.model_validate(await conversations.find(conversation_id, owner=reader))

@@ -30,7 +30,7 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/messages", response_model=MessageView, responses=STREAMED)
+@router.post("/messages", summary="Send a message", response_model=MessageView, responses=STREAMED)
 async def send_message(
     body: MessageCreate, sender: ChatWriter, messages: Messages, request: Request
 ) -> MessageView | Response:
@@ -41,12 +41,12 @@ async def send_message(
     return EventStream(generation.frames(), on_error=generation.error_frame)
 
 
-@router.get("/messages/{message_id}")
+@router.get("/messages/{message_id}", summary="Read a message")
 async def read_message(message_id: str, reader: ChatReader, messages: Messages) -> MessageView:
     return await messages.find(message_id, reader=reader)
 
 
-@router.get("/conversations/{conversation_id}/messages")
+@router.get("/conversations/{conversation_id}/messages", summary="List a conversation's messages")
 async def list_messages(
     conversation_id: str, reader: ChatReader, messages: Messages, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[MessageView]:

@@ -27,7 +27,11 @@ class MessageCreate(BaseModel):
     An absent `parent_id` continues the active branch; a given one makes a branch that begins after that message.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"example": {"content": "Qual é a capital do Brasil?", "model": "gpt-4", "stream": False}},
+    )
 
     conversation_id: ConversationId | None = None
     content: Annotated[str, Field(min_length=1, max_length=LONGEST_CONTENT), AfterValidator(_storable)]

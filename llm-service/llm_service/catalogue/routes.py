@@ -8,9 +8,10 @@ from llm_service.catalogue.schemas import Model, Models, OpenAIModel, OpenAIMode
 from llm_service.catalogue.service import Catalogue, ListedModel
 from llm_service.errors import ModelNotFound
 from shared.auth import Principal, requires
+from shared.error_docs import OPENAI_ERROR_DOCS
 
 router = APIRouter(tags=["llm"])
-openai_router = APIRouter(tags=["openai clients"])
+openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 
 
 def catalogue(request: Request) -> Catalogue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from llm_service.dialects.ingress import DEFAULT_MODEL
 from llm_service.errors import ModelNotFound, ProviderError
 from llm_service.providers import ListsModels, Provider
 from shared.errors import Unavailable
@@ -57,10 +58,13 @@ class Catalogue:
             raise Unavailable("No provider is configured: set a provider's key, as config/llm.yaml says.")
         if not (targets := self._find(name)):
             await self.refresh()
-            targets = self._find(name)
+            targets = self._find(name) or (self._any_model() if name == DEFAULT_MODEL else ())
         if not targets:
-            raise ModelNotFound(name, known=[model.id for model in self._models()])
+            raise self.not_found(name)
         return targets
+
+    def not_found(self, name: str) -> ModelNotFound:
+        return ModelNotFound(name, known=[model.id for model in self._models()])
 
     async def models(self) -> list[ListedModel]:
         await self.refresh()
@@ -90,10 +94,19 @@ class Catalogue:
         return self._find_model(name)
 
     def _find_model(self, name: str) -> tuple[Target, ...]:
-        prefix, slash, model = name.partition("/")
-        if slash and model and (provider := self._providers.get(prefix)):
+        """A listed name wins over `provider/model`: a model's own name may hold a slash."""
+        if serving := tuple(Target(one, name) for one in self._providers.values() if name in self._models_of(one)):
+            return serving
+        prefix, _, model = name.partition("/")
+        if model and (provider := self._providers.get(prefix)):
             return (Target(provider, model),)
-        return tuple(Target(one, name) for one in self._providers.values() if name in self._models_of(one))
+        return ()
+
+    def _any_model(self) -> tuple[Target, ...]:
+        """The first model of the first provider that has one."""
+        listed = (Target(one, model) for one in self._providers.values() for model in self._models_of(one))
+        first = next(listed, None)
+        return (first,) if first else ()
 
     def _models_of(self, provider: Provider) -> tuple[str, ...]:
         return (*provider.models, *self._listed.get(provider.name, ()))

@@ -11,10 +11,11 @@ from llm_service.dialects import OPENAI
 from llm_service.dialects.ingress import Ingress
 from shared.auth import Principal, requires
 from shared.disconnect import unless_client_leaves
+from shared.error_docs import OPENAI_ERROR_DOCS
 from shared.sse import EventStream
 
 router = APIRouter(tags=["llm"])
-openai_router = APIRouter(tags=["openai clients"])
+openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 
 
 def completions(request: Request) -> Completions:

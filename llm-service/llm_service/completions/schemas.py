@@ -44,6 +44,7 @@ _REQUEST: dict[str, Any] = {
         },
     },
 }
+_EXAMPLE = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Qual é a capital do Brasil?"}]}
 _HEADERS = {
     "x-synapscale-model": {"schema": {"type": "string"}, "description": "The model that answered."},
     "x-synapscale-provider": {"schema": {"type": "string"}, "description": "The provider that answered."},
@@ -53,7 +54,7 @@ _HEADERS = {
 
 
 def _docs(stream: str) -> dict[str, Any]:
-    body = {"required": True, "content": {"application/json": {"schema": _REQUEST}}}
+    body = {"required": True, "content": {"application/json": {"schema": _REQUEST, "example": _EXAMPLE}}}
     answer = {
         "description": "OpenAI's `chat.completion`; with `stream`, events.",
         "headers": _HEADERS,

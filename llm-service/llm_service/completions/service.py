@@ -11,7 +11,7 @@ from llm_service.canonical.events import Piece
 from llm_service.catalogue.service import Catalogue
 from llm_service.completions.writers import Writer
 from llm_service.dialects.ingress import Ingress
-from llm_service.errors import ProviderError, for_client
+from llm_service.errors import Kind, ProviderError, for_client
 from llm_service.routing.engine import AllFailed, Committed, Engine
 from llm_service.routing.plan import plan
 
@@ -31,7 +31,7 @@ class Completions:
         """Raises what the client is to be told: ModelNotFound, RejectedRequest, RateLimited, Unavailable, …"""
         targets = await plan(ingress, self._catalogue)
         async with aclosing(self._engine.run(ingress, targets)) as run:
-            committed = await _committed(run)
+            committed = await self._committed(run, ingress)
             answer, raw = Answer(), b""
             try:
                 async for piece in run:
@@ -52,7 +52,7 @@ class Completions:
         """
         targets = await plan(ingress, self._catalogue)
         async with aclosing(self._engine.run(ingress, targets)) as run:
-            committed = await _committed(run)
+            committed = await self._committed(run, ingress)
             headers.update(_headers(committed))
             if frame := writer.begin(committed.target):
                 yield frame
@@ -66,14 +66,15 @@ class Completions:
             else:
                 yield writer.end()
 
-
-async def _committed(run: AsyncGenerator[Committed | Piece]) -> Committed:
-    try:
-        committed = await anext(run)
-    except AllFailed as failure:
-        raise for_client(failure.last, attempts=failure.attempts) from failure
-    assert isinstance(committed, Committed)
-    return committed
+    async def _committed(self, run: AsyncGenerator[Committed | Piece], ingress: Ingress) -> Committed:
+        try:
+            committed = await anext(run)
+        except AllFailed as failure:
+            if all(attempt["error"] == Kind.MODEL_UNKNOWN for attempt in failure.attempts):
+                raise self._catalogue.not_found(ingress.model) from failure
+            raise for_client(failure.last, attempts=failure.attempts) from failure
+        assert isinstance(committed, Committed)
+        return committed
 
 
 def _headers(committed: Committed) -> dict[str, str]:

@@ -10,13 +10,16 @@ from llm_service.dialects.base import Body, Dialect
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
 DEFAULT_MODEL = "auto"
+"""What a request without `model` asks for: the route of that name, or any model where its chain is not configured."""
+LONGEST_DEADLINE = 24 * 3600 * 1000
+"""Milliseconds. A deadline only shortens what config/llm.yaml allows."""
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the attempts are ordered and how long they may take together (milliseconds)."""
 
     mode: Literal["ordered"] = "ordered"
-    deadline_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_DEADLINE)] | None = None
 
 
 class Peek(msgspec.Struct, frozen=True):
@@ -69,8 +72,10 @@ class Ingress:
 def _object(raw: bytes) -> Body:
     try:
         return msgspec.json.decode(raw, type=Body)
-    except msgspec.ValidationError:
-        raise MalformedRequest("The body must be a JSON object.") from None
+    except RecursionError:
+        raise MalformedRequest("The body is nested too deeply.") from None
+    except msgspec.ValidationError as error:
+        raise MalformedRequest(f"The body must be a JSON object: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"The body is not valid JSON: {error}.") from None
 

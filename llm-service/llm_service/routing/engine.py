@@ -58,8 +58,9 @@ class Engine:
 
         Raises AllFailed before Committed, ProviderError after (the answer broke off).
         """
-        deadline_ms = ingress.routing.deadline_ms
-        deadline = Deadline(deadline_ms / 1000 if deadline_ms else self._timeouts.total)
+        asked = ingress.routing.deadline_ms
+        total = self._timeouts.total
+        deadline = Deadline(min(asked / 1000, total) if asked else total)
         failed: list[dict[str, Any]] = []
         waiting = deque(targets)
         retried = False

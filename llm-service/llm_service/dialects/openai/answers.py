@@ -48,6 +48,8 @@ KIND_OF_CODE = {
     "model_not_found": Kind.MODEL_UNKNOWN,
     "server_error": Kind.SERVER,
 }
+NOT_FROM_THE_API = (404, 405)
+"""Without an error object: the address is wrong, or something else answers there; the client is not to blame."""
 LONGEST_EXCERPT = 200
 
 
@@ -156,9 +158,9 @@ def parse_error(status: int, body: bytes) -> ProviderError:
         error = None
     if not isinstance(error, dict):
         error = {"message": f"The provider answered {status}: {_excerpt(body)}"}
-    kind = KIND_OF_CODE.get(str(error.get("code")))
-    if kind is None:
-        kind = KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+        if status in NOT_FROM_THE_API:
+            return ProviderError(Kind.INVALID_ANSWER, error["message"], status=status)
+    kind = KIND_OF_CODE.get(str(error.get("code"))) or _kind_of(status)
     return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
 
 
@@ -169,9 +171,14 @@ def _in_band(error: Any) -> ProviderError:
     code = str(error.get("code"))
     kind = KIND_OF_CODE.get(code) or KIND_OF_CODE.get(str(error.get("type")))
     if kind is None:
-        status = int(code) if code.isdigit() else 500
-        kind = KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+        kind = _kind_of(int(code) if code.isdigit() and len(code) == 3 else 500)
     return ProviderError(kind, str(error.get("message") or "The provider reported an error."), param=error.get("param"))
+
+
+def _kind_of(status: int) -> Kind:
+    if status < 400:
+        return Kind.INVALID_ANSWER
+    return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
 
 
 def _object(data: str | bytes) -> Json:
