@@ -52,10 +52,12 @@ async def _prepare(until_the_end: ExitStack) -> FastAPI:
     database_url = until_the_end.enter_context(database(settings, owner=owner))
 
     from launcher.migrating import migrate
+    from launcher.preflight import check
     from launcher.standalone import create_platform
 
     told = completed(settings, database_url=database_url())
     await asyncio.to_thread(migrate, told["database_url"])
+    await asyncio.to_thread(check, told)
     if not reloaded:
         telling = asyncio.create_task(_tell_when_listening(settings))
         until_the_end.callback(telling.cancel)

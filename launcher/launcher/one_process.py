@@ -20,6 +20,7 @@ def serve(settings: Settings) -> None:
     ):
         # These imports take a second or two, in which PostgreSQL starts.
         from launcher.migrating import migrate
+        from launcher.preflight import check
         from launcher.standalone import create_platform
         from shared.logs import configure_logs
         from shared.server import server
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> None:
         told = completed(settings, database_url=database_url())
         configure_logs(level=settings.log_level, style=told["log_format"])
         migrate(told["database_url"])
+        check(told)
         serving = server(
             create_platform(**told),
             host=settings.host,

@@ -13,6 +13,7 @@ from launcher.claim import claimed
 from launcher.environment import as_variables, completed, database
 from launcher.migrating import migrate
 from launcher.ports import free_ports_after, listen
+from launcher.preflight import check
 from launcher.settings import Settings
 from launcher.signals import ignore_further_requests, raise_when_asked_to_stop
 from launcher.welcome import address, next_steps
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> None:
         told = completed(settings, database_url=database_url())
         configure_logs(level=settings.log_level, style=told["log_format"])
         migrate(told["database_url"])
+        check(told)
         try:
             asyncio.run(_look_after(_children(settings, as_variables(told)), settings))
         finally:
@@ -95,7 +97,7 @@ async def _stop(children: Sequence[Child], running: Sequence[asyncio.Task[None]]
 async def _tell_when_healthy(settings: Settings) -> None:
     async with httpx2.AsyncClient(base_url=address(settings), trust_env=False, timeout=2) as gateway:
         while not await _is_healthy(gateway):  # noqa: ASYNC110 # another process sets no event of ours
-            await asyncio.sleep(0.1)  # another process cannot set an event
+            await asyncio.sleep(0.1)
     print(next_steps(settings), flush=True)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import psutil
 import pytest
 
-from tests.launcher.homes import Home, eventually
+from tests.launcher.homes import START_LIMIT, Home, eventually
 
 STOP_LIMIT = 5.0
 SLOWEST_SECOND_START = 15.0
@@ -122,6 +122,22 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(home: Hom
     assert "127.0.0.1:1/nowhere" in started.output()
     assert "hidden-word" not in started.output()
     assert "Traceback" not in started.output()
+
+
+def test_a_configuration_that_cannot_be_used_is_named_without_a_traceback(home: Home, port: int) -> None:
+    for arguments in ((), ("--processes",)):
+        started = home.up(*arguments, port=port, SYNAPSCALE_LLM_CONFIG="config/nothing.yaml")
+        assert started.process.wait(START_LIMIT) == 1
+        assert "config/nothing.yaml" in started.output()
+        assert "Traceback" not in started.output()
+
+
+def test_another_secret_key_than_before_is_told_without_a_traceback(home: Home, port: int) -> None:
+    for arguments in ((), ("--processes",)):
+        started = home.up(*arguments, port=port, SYNAPSCALE_SECRET_KEY="x7-" * 16)
+        assert started.process.wait(START_LIMIT) == 1
+        assert "encrypted under another SYNAPSCALE_SECRET_KEY" in started.output()
+        assert "Traceback" not in started.output()
 
 
 def test_settings_that_cannot_be_used_are_named_without_their_values(home: Home, port: int) -> None:

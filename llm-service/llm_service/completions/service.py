@@ -23,6 +23,8 @@ class WholeAnswer:
 
 
 class Completions:
+    """Plans a request, runs its attempts, and gives the one that committed to a writer."""
+
     def __init__(self, catalogue: Catalogue, engine: Engine) -> None:
         self._catalogue = catalogue
         self._engine = engine
