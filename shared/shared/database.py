@@ -4,10 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, Request
-from sqlalchemy import MetaData, event, text
+from sqlalchemy import ExceptionContext, MetaData, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -45,6 +50,29 @@ def _replace_closed(connection: Any, *_: object) -> None:
         raise DisconnectionError
 
 
+class DatabaseAway(Unavailable):
+    """PostgreSQL cannot be reached, is starting or stopping, or has no connection left: nothing was committed."""
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer.", retry_after=2)
+
+
+def _connect(dialect: Any, _: object, arguments: Any, options: Any) -> Any:
+    try:
+        return dialect.connect(*arguments, **options)
+    except (OSError, dialect.loaded_dbapi.Error) as error:
+        log.warning("no connection to the database", error=repr(error))
+        raise DatabaseAway from error
+
+
+def _tell_outages(context: ExceptionContext) -> None:
+    original = context.original_exception
+    on_a_closed_transport = isinstance(original, RuntimeError) and "closed" in str(original)  # uvloop's words
+    if context.is_disconnect or on_a_closed_transport or isinstance(original, OSError):
+        log.warning("the database broke a connection off", error=repr(original))
+        raise DatabaseAway from original
+
+
 @asynccontextmanager
 async def database(url: str | None) -> AsyncIterator[Sessions]:
     """The sessions of a service for as long as it runs."""
@@ -54,6 +82,8 @@ async def database(url: str | None) -> AsyncIterator[Sessions]:
             "a service started alone needs the address of one."
         )
     engine = create_engine(url)
+    event.listen(engine.sync_engine, "do_connect", _connect)
+    event.listen(engine.sync_engine, "handle_error", _tell_outages)
     try:
         yield async_sessionmaker(engine, expire_on_commit=False)
     finally:

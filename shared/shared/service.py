@@ -4,18 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.middleware import Middleware
 
 from shared import __version__, health
+from shared.database import DatabaseAway
 from shared.error_docs import PROBLEM_DOCS, SCHEMAS
-from shared.errors import install_error_handlers
+from shared.errors import error_response, install_error_handlers
 from shared.logs import configure_logs
 from shared.request_id import RequestIdMiddleware
 from shared.settings import ServiceSettings
 from shared.upstreams import Upstreams
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
+
+
+async def _no_connection_left(request: Request, _: Exception) -> Response:
+    return error_response(DatabaseAway(), scope=request.scope)
 
 
 class Service(FastAPI):
@@ -62,4 +68,5 @@ def create_service(
     for router in (*routers, health_router):
         app.include_router(router)
     install_error_handlers(app)
+    app.add_exception_handler(PoolTimeout, _no_connection_left)
     return app

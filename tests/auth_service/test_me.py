@@ -16,6 +16,7 @@ from auth_service.organizations.roles import ROLES
 from shared.database import Sessions
 from tests.auth_service.conftest import ADMIN_PASSWORD
 from tests.auth_service.factories import PASSWORD, make_user
+from tests.outage import outage
 from tests.tokens import make_token
 
 
@@ -97,3 +98,23 @@ async def test_a_slash_too_many_is_no_redirect_to_an_address_inside(
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert "location" not in answer.headers
+
+
+async def test_a_database_that_is_away_is_503_and_nobodys_fault(
+    auth: httpx2.AsyncClient, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = {"username": "admin", "password": ADMIN_PASSWORD}
+    token = (await auth.post("/api/auth/token", json=login)).json()["access_token"]
+    bearer = {"authorization": f"Bearer {token}"}
+    async with outage(database_url):
+        answers = [
+            await auth.get("/api/auth/me", headers=bearer),  # on a connection that is broken
+            await auth.get("/api/auth/me", headers=bearer),  # on a new one
+            await auth.post("/api/auth/token", json=login),
+        ]
+    back = await auth.get("/api/auth/me", headers=bearer)
+    assert [answer.status_code for answer in answers] == [503, 503, 503]
+    assert {answer.json()["detail"] for answer in answers} == {"The database does not answer."}
+    assert all(answer.headers["retry-after"] for answer in answers)
+    assert back.status_code == 200
+    assert "Traceback" not in caplog.text

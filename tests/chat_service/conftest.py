@@ -15,7 +15,7 @@ from shared.ids import new_id, uuid7_hex
 from shared.upstreams import InProcessUpstream, Upstreams
 from tests.chat_service.api import ChatApi
 from tests.chat_service.fake_llm import FakeLlm
-from tests.chat_service.outage import server_of
+from tests.outage import server_of
 from tests.tokens import auth_stub
 
 MakeApp = Callable[..., FastAPI]
