@@ -22,7 +22,7 @@ from shared.upstreams import NAMES
 
 HEAD_START = 0.2
 """Seconds in which the gateway stops accepting, before the services behind it are told to end."""
-PATIENCE = 4.0
+PATIENCE = 3.6
 """Seconds until children that have not ended by themselves are killed."""
 
 

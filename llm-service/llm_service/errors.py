@@ -78,19 +78,28 @@ class NotExpressible(Unprocessable):
     status: ClassVar[int] = 400
 
 
+OWN_WORDS = {
+    Kind.CREDENTIALS: "The provider does not accept the credentials that are configured for it.",
+    Kind.RATE_LIMITED: "The provider's rate limit is reached.",
+    Kind.INVALID_ANSWER: "The provider sent something that is no answer.",
+}
+"""Where a provider's words would tell clients of the operator's account or network; they stand in the logs."""
+
+
 def for_client(error: ProviderError, *, attempts: list[dict[str, Any]]) -> DomainError:
     """The last attempt's failure as the client's answer; `attempts` lists them all, oldest first."""
     told: DomainError
+    message = OWN_WORDS.get(error.kind, error.message)
     match error.kind:
         case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.CONTENT_FILTER:
-            told = RejectedRequest(error.message, attempts=attempts, param=error.param)
+            told = RejectedRequest(message, attempts=attempts, param=error.param)
         case Kind.RATE_LIMITED:
-            told = RateLimited(error.message, retry_after=error.retry_after or 1, attempts=attempts)
+            told = RateLimited(message, retry_after=error.retry_after or 1, attempts=attempts)
         case Kind.UNREACHABLE:
-            told = Unavailable(error.message, retry_after=error.retry_after or 1, attempts=attempts)
+            told = Unavailable(message, retry_after=error.retry_after or 1, attempts=attempts)
         case Kind.TIMEOUT:
-            told = GatewayTimeout(error.message, attempts=attempts)
+            told = GatewayTimeout(message, attempts=attempts)
         case _:
-            told = BadGateway(error.message, attempts=attempts)
+            told = BadGateway(message, attempts=attempts)
     told.code = error.kind.value  # type: ignore[misc] # the class says what it is, the kind says why
     return told

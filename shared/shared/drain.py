@@ -7,7 +7,7 @@ A process drains once, so this is a fact of the process and lives in the module:
 import asyncio
 from collections.abc import Callable
 
-PATIENCE = 2.5
+PATIENCE = 1.5
 """Seconds that running answers get to finish by themselves."""
 LAST_WORD = 0.1
 """Seconds after that in which work that marks itself has done so; what is still open then is closed with an error."""

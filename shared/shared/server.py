@@ -25,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 KEEP_ALIVE = 75
 """Seconds; longer than our own clients keep an idle connection, so that none is closed under a request."""
-GRACE = 3
+GRACE = 2
 """Seconds that open connections get after SIGTERM."""
-LONGEST_SHUTDOWN = 3.8
+LONGEST_SHUTDOWN = 3.2
 """Seconds for these and the end of the lifespan together; what follows it stays under five."""
 
 

@@ -61,6 +61,23 @@ async def test_an_unknown_model_is_answered_with_those_that_exist(tmp_path: Path
     assert "gpt-4o" in answer.json()["detail"]
 
 
+MISTYPED: list[tuple[dict[str, Any], str]] = [
+    ({"role": ["x"], "content": "a"}, "/messages/0/role"),
+    ({"role": {}, "content": "a"}, "/messages/0/role"),
+    ({"role": "user", "content": "a", "name": 5}, "/messages/0/name"),
+    ({"role": "user", "content": [{"type": "file", "file": {"file_data": 5}}]}, "/messages/0/content/0/file/file_data"),
+    ({"role": "user", "content": [{"type": "file", "file": {"file_id": []}}]}, "/messages/0/content/0/file/file_id"),
+]
+
+
+@pytest.mark.parametrize(("message", "pointer"), MISTYPED)
+async def test_a_field_of_the_wrong_type_is_named(message: dict[str, Any], pointer: str, tmp_path: Path) -> None:
+    async with serving(tmp_path, {"echo": {"type": "echo", "models": ["echo-1"]}}) as llm:
+        answer = await llm.post(SURFACES[1], json={"model": "echo-1", "messages": [message]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 async def test_a_message_that_cannot_be_translated_is_named(surface: str, tmp_path: Path) -> None:
     """The echo provider needs the canonical form; a relaying one would have passed it on."""

@@ -86,6 +86,14 @@ async def test_a_listed_name_with_a_slash_wins_over_the_provider_of_that_name(tm
     assert answer.headers["x-synapscale-model"] == "openai/gpt-oss-20b"
 
 
+async def test_a_model_may_be_called_anything(tmp_path: Path) -> None:
+    name = "日本/é\r\nx"
+    async with serving(tmp_path, {"local": {"type": "echo", "models": [name]}}) as llm:
+        answer = await llm.post(SURFACES[0], json=asking(model=name))
+    assert answer.status_code == 200
+    assert answer.headers["x-synapscale-model"] == "%E6%97%A5%E6%9C%AC/%C3%A9%0D%0Ax"
+
+
 async def test_auto_is_any_model_where_its_chain_is_not_configured(tmp_path: Path) -> None:
     rows = {"local": {"type": "openai_compatible", "models": []}}
     async with OpenAISimulator() as sim:

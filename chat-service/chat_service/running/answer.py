@@ -4,8 +4,13 @@ from decimal import Decimal
 from typing import Any, TypeAlias, assert_never
 
 from chat_service.generations.repository import Outcome, Said
+from chat_service.running.errors import AnswerTooLong
 from shared.errors import DomainError
 from shared.events import Delta, Done, Reasoning, Start, StreamEvent, ToolCall, ToolResult, UsageReport
+
+LONGEST_ANSWER = 2_000_000
+"""Characters of text, reasoning and calls together."""
+MOST_EVENTS = 500_000
 
 Spoken: TypeAlias = Start | Delta | Reasoning | ToolCall | ToolResult | UsageReport
 
@@ -18,12 +23,17 @@ class Answer:
         self.provider: str | None = None
         self.usage: dict[str, Any] | None = None
         self.revision = 0
+        self._length = 0
         self._finish_reason: str | None = None
         self._cost: Decimal | None = None
         self._pieces: list[str] = []
         self._parts: list[dict[str, Any]] = []
 
     def take(self, event: Spoken) -> None:
+        """Raises AnswerTooLong, and leaves the event out."""
+        self._length += _length(event)
+        if self._length > LONGEST_ANSWER or self.revision >= MOST_EVENTS:
+            raise AnswerTooLong(f"The answer was ended after {LONGEST_ANSWER} characters or {MOST_EVENTS} pieces.")
         self.revision += 1
         match event:
             case Start():
@@ -73,6 +83,20 @@ class Answer:
             self._parts[-1]["text"] += text
         else:
             self._parts.append({"type": "reasoning", "text": text})
+
+
+def _length(event: Spoken) -> int:
+    match event:
+        case Delta():
+            return len(event.content)
+        case Reasoning():
+            return len(event.reasoning)
+        case ToolCall():
+            return len(event.name) + len(event.arguments)
+        case ToolResult():
+            return len(str(event.result))
+        case _:
+            return 0
 
 
 def error_of(problem: DomainError) -> dict[str, Any]:

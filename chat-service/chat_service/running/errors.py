@@ -1,6 +1,6 @@
 """How an answer can end other than well."""
 
-from shared.errors import DomainError, NotFound, Unavailable
+from shared.errors import BadGateway, DomainError, NotFound, Unavailable
 from shared.events import Failed
 
 
@@ -21,6 +21,12 @@ class Interrupted(Unavailable):
 
 class NotSaved(Unavailable):
     code, title = "answer_not_saved", "The answer could not be saved"
+
+
+class AnswerTooLong(BadGateway):
+    """A provider that does not end is ended."""
+
+    code, title = "answer_too_long", "The answer is too long"
 
 
 class AnswerDeleted(NotFound):

@@ -24,7 +24,7 @@ class LiveGeneration:
         self._message: MessageView | None = None
 
     def take(self, event: Spoken) -> None:
-        """Keeps what was said and shows it."""
+        """Keeps what was said and shows it. Raises AnswerTooLong."""
         self.answer.take(event)
         if isinstance(event, Start):
             event.id, event.conversation_id = self.message_id, self.conversation_id

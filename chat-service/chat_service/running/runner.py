@@ -28,7 +28,7 @@ SAVING = 60.0
 SAVE_TIMEOUT = 5.0
 LONGEST_PAUSE = 1.0
 """Seconds between two attempts to save."""
-CLOSING = 1.0
+CLOSING = 0.7
 """Seconds that interrupted answers get to be saved when the service ends."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import msgspec
 
@@ -14,6 +15,9 @@ from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
 from llm_service.routing.engine import AllFailed, Committed, Engine
 from llm_service.routing.plan import plan
+
+READABLE = "!#$&'()*+,/:;=?@[] "
+"""What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ class Completions:
 
 def _headers(committed: Committed) -> dict[str, str]:
     return {
-        "x-synapscale-model": committed.target.model,
-        "x-synapscale-provider": committed.target.provider.name,
+        "x-synapscale-model": quote(committed.target.model, safe=READABLE),
+        "x-synapscale-provider": quote(committed.target.provider.name, safe=READABLE),
         "x-synapscale-attempts": str(committed.attempts),
         "x-synapscale-fallback": "true" if committed.is_fallback else "false",
     }

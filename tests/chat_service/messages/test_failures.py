@@ -141,3 +141,13 @@ async def test_the_conversation_goes_on_after_a_failure(chat: ChatApi, llm: Fake
 async def test_nothing_is_read_after_the_terminal_event(chat: ChatApi, llm: FakeLlm) -> None:
     llm.will([start(), Delta(content="a"), done(), Failed(code="late", detail="late"), Delta(content="b")])
     assert (await chat.say("Oi"))["content"] == "a"
+
+
+async def test_an_answer_without_end_is_ended_and_kept(chat: ChatApi, llm: FakeLlm) -> None:
+    page = "x" * 100_000
+    llm.will([start(), *(Delta(content=page) for _ in range(30)), done()])
+    response = await chat.send("Oi", conversation_id="conv_1")
+    assert (response.status_code, response.json()["code"]) == (502, "answer_too_long")
+    _, reply = await chat.branch("conv_1")
+    assert reply["status"] == "failed"
+    assert reply["content"] == page * 20

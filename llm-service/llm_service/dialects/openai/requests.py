@@ -86,10 +86,10 @@ def _parse_stop(stop: Any) -> tuple[str, ...]:
 
 def _parse_message(message: Any, where: str) -> Message:
     message = _typed(message, dict, where)
-    role = ROLES.get(message.get("role", ""))
+    role = ROLES.get(_typed(message.get("role", ""), str, f"{where}/role"))
     if role is None:
         raise _refusal(f"{where}/role", f"is not one of {', '.join(ROLES)}")
-    name = message.get("name")
+    name = _optional(message, "name", str, where)
     if role == "tool":
         call_id = _typed(message.get("tool_call_id"), str, f"{where}/tool_call_id")
         content = _parse_content(message.get("content"), f"{where}/content")
@@ -123,7 +123,7 @@ def _parse_part(part: Any, where: str) -> Part:
         case "image_url":
             image = _typed(part.get("image_url"), dict, f"{where}/image_url")
             url = _typed(image.get("url"), str, f"{where}/image_url/url")
-            detail = image.get("detail")
+            detail = _optional(image, "detail", str, f"{where}/image_url")
             if inline := _DATA_URL.fullmatch(url):
                 return Image(data=inline["data"], media_type=inline["media_type"], detail=detail)
             return Image(url=url, detail=detail)
@@ -135,12 +135,12 @@ def _parse_part(part: Any, where: str) -> Part:
             )
         case "file":
             file = _typed(part.get("file"), dict, f"{where}/file")
-            inline = _DATA_URL.fullmatch(file.get("file_data") or "")
+            inline = _DATA_URL.fullmatch(_optional(file, "file_data", str, f"{where}/file") or "")
             return Document(
                 data=inline["data"] if inline else None,
                 media_type=inline["media_type"] if inline else None,
-                file_id=file.get("file_id"),
-                name=file.get("filename"),
+                file_id=_optional(file, "file_id", str, f"{where}/file"),
+                name=_optional(file, "filename", str, f"{where}/file"),
             )
         case _:
             return Opaque(dialect="openai", value=part)
@@ -161,9 +161,9 @@ def _parse_tool(tool: Any, where: str) -> Tool:
     function = _typed(tool.get("function"), dict, f"{where}/function")
     return Tool(
         name=_typed(function.get("name"), str, f"{where}/function/name"),
-        description=function.get("description") or "",
-        parameters=function.get("parameters"),
-        strict=function.get("strict"),
+        description=_optional(function, "description", str, f"{where}/function") or "",
+        parameters=_optional(function, "parameters", dict, f"{where}/function"),
+        strict=_optional(function, "strict", bool, f"{where}/function"),
     )
 
 
@@ -202,6 +202,11 @@ def _typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         raise _refusal(where, f"must be {' or '.join(JSON_NAMES[one] for one in kinds if one in JSON_NAMES)}")
     return value
+
+
+def _optional(values: Json, name: str, kind: type, where: str) -> Any:
+    value = values.get(name)
+    return None if value is None else _typed(value, kind, f"{where}/{name}")
 
 
 JSON_NAMES = {
