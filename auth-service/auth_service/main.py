@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from auth_service.bootstrap import bootstrap
+from auth_service.exchange import routes as exchange
+from auth_service.exchange.service import TokenExchange
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
@@ -34,7 +36,9 @@ def create_app(settings: Settings) -> FastAPI:
                 await ring.load()
                 issuer = settings.public_url
                 yield {
+                    "secret": secret,
                     "sessions": sessions,
+                    "exchange": TokenExchange({}),
                     "key_ring": ring,
                     "verifier": TokenVerifier(ring, issuer=issuer),
                     "tokens": TokenService(
@@ -47,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Who you are and what you may do",
         settings=settings,
         lifespan=lifespan,
-        routers=[tokens.router, users.router, keys.router],
+        routers=[tokens.router, users.router, keys.router, exchange.router],
     )
 
 

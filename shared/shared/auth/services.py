@@ -3,8 +3,12 @@
 import base64
 import binascii
 import hmac
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from shared.derivation import SERVICE_KEY, derived_key
+from shared.errors import Unauthorized
 
 NAMES = ("gateway", "auth", "llm", "chat")
 
@@ -31,3 +35,25 @@ def authenticated_service(authorization: str | None, *, secret: str) -> str | No
     if name not in NAMES or not hmac.compare_digest(key.encode(), service_key(secret, name).encode()):
         return None
     return name
+
+
+class NotAService(Unauthorized):
+    """Routes for services take no user's credential, and no service's but with its own key."""
+
+    def __init__(self) -> None:
+        super().__init__("This is for services, each with its own key.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": 'Basic realm="synapscale services"'}
+
+
+async def calling_service(request: Request) -> str:
+    """Raises NotAService. The service that is called has the secret in its lifespan's state."""
+    name = authenticated_service(request.headers.get("authorization"), secret=request.state.secret)
+    if name is None:
+        raise NotAService
+    return name
+
+
+CallingService = Annotated[str, Depends(calling_service)]
