@@ -18,6 +18,9 @@ ISSUER = "http://localhost:8000"
 KID = "test-key"
 ALL_SCOPES = "llm:read llm:invoke chat:read chat:write"
 
+SECRET = "s3cret-of-the-tests-and-of-nobody-else"
+"""SYNAPSCALE_SECRET_KEY, for services that must not look for one in a data directory."""
+
 PRIVATE_KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC_JWK: dict[str, Any] = {
     **ECAlgorithm.to_jwk(PRIVATE_KEY.public_key(), as_dict=True),
@@ -67,11 +70,15 @@ def bearer(**token: Any) -> dict[str, str]:
 
 
 def auth_stub() -> InProcessUpstream:
-    """Publishes the tests' key, as auth-service publishes its own."""
+    """Publishes the tests' key, as auth-service publishes its own, and has revoked nothing."""
     app = FastAPI()
 
     @app.get("/.well-known/jwks.json")
     async def jwks() -> dict[str, Any]:
         return {"keys": [PUBLIC_JWK]}
+
+    @app.get("/internal/auth/revocations")
+    async def revocations() -> dict[str, Any]:
+        return {"data": [], "next": None}
 
     return InProcessUpstream("auth", app=app)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api_gateway.upstreams import SERVICES
 from shared import __version__
+from shared.health import Status, concern_of
 from shared.upstreams import Upstream, Upstreams
 
 TIME_LIMIT = 1.0
@@ -19,19 +20,20 @@ router = APIRouter(tags=["system"])
 
 
 class ServiceStatus(BaseModel):
-    """`problem` says what is wrong where the status is `down`."""
+    """`problem` says what is wrong where the status is not `ok`; a `degraded` service does its work."""
 
-    status: Literal["ok", "down"]
+    status: Status
     latency_ms: float
     version: str | None = None
     problem: str | None = None
 
 
 class Health(BaseModel):
-    """`ok`: every service is. `degraded`: some are not. `down`: none is."""
+    """`ok`: every service is. `degraded`: some are not, or the gateway has a `problem`. `down`: no service works."""
 
-    status: Literal["ok", "degraded", "down"]
+    status: Status
     version: str = __version__
+    problem: str | None = None
     services: dict[str, ServiceStatus]
 
 
@@ -44,8 +46,8 @@ Services = Annotated[Upstreams, Depends(upstreams)]
 
 
 @router.get("/health", summary="The state of every service", responses={503: {"model": Health}})
-async def health(services: Services, response: Response) -> Health:
-    found = await ask_all(services)
+async def health(request: Request, services: Services, response: Response) -> Health:
+    found = await ask_all(services, concern=concern_of(request))
     response.status_code = 503 if found.status == "down" else 200
     return found
 
@@ -56,31 +58,36 @@ async def live() -> dict[str, Literal["ok"]]:
 
 
 @router.get("/health/ready", summary="Whether the gateway can serve", responses={503: {"model": Health}})
-async def ready(services: Services, response: Response) -> Health:
-    return await health(services, response)
+async def ready(request: Request, services: Services, response: Response) -> Health:
+    return await health(request, services, response)
 
 
-async def ask_all(services: Upstreams) -> Health:
+async def ask_all(services: Upstreams, *, concern: str | None = None) -> Health:
+    """`concern` is the gateway's own."""
     answers = await asyncio.gather(*(ask(services[name]) for name in SERVICES))
-    healthy = sum(answer.status == "ok" for answer in answers)
-    status: Literal["ok", "degraded", "down"] = "down" if healthy == 0 else "degraded"
-    return Health(
-        status="ok" if healthy == len(answers) else status, services=dict(zip(SERVICES, answers, strict=True))
-    )
+    found = {answer.status for answer in answers}
+    status: Status = "ok"
+    if found == {"down"}:
+        status = "down"
+    elif concern or found != {"ok"}:
+        status = "degraded"
+    return Health(status=status, problem=concern, services=dict(zip(SERVICES, answers, strict=True)))
 
 
 async def ask(service: Upstream) -> ServiceStatus:
     started = time.perf_counter()
     body: dict[str, Any] = {}
+    status: Status = "down"
     try:
         async with asyncio.timeout(TIME_LIMIT):
             answer = await service.client().get("/health")
             body = answer.json()
-        problem = None if answer.status_code == 200 else body.get("problem") or f"it answered {answer.status_code}"
+        problem = body.get("problem") or (None if answer.status_code == 200 else f"it answered {answer.status_code}")
+        status = "down" if answer.status_code != 200 else "degraded" if problem else "ok"
     except TimeoutError:
         problem = f"it did not answer within {TIME_LIMIT:g} s"
     except (httpx2.HTTPError, ValueError, AttributeError):
         problem = "it cannot be reached"
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
     version = body.get("version") if isinstance(body, dict) else None
-    return ServiceStatus(status="down" if problem else "ok", latency_ms=milliseconds, version=version, problem=problem)
+    return ServiceStatus(status=status, latency_ms=milliseconds, version=version, problem=problem)

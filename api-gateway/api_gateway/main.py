@@ -15,8 +15,7 @@ from api_gateway.proxy import Proxy
 from api_gateway.settings import Settings
 from api_gateway.upstreams import SERVICES
 from api_gateway.welcome import router as welcome
-from shared.auth import TokenVerifier
-from shared.clients.auth import RemoteKeys
+from shared.clients.auth import identity
 from shared.service import create_service
 
 EXPOSED_HEADERS = [
@@ -32,11 +31,14 @@ EXPOSED_HEADERS = [
 def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with app.state.upstreams.running(*SERVICES) as upstreams:
-            verifier = TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url)
+        async with (
+            app.state.upstreams.running(*SERVICES) as upstreams,
+            identity(upstreams["auth"], settings=settings, service="gateway") as known,
+        ):
             yield {
                 "upstreams": upstreams,
-                "authentication": Authentication(verifier),
+                "revocations": known.revocations,
+                "authentication": Authentication(known.verifier),
                 "openapi": MergedDocument(upstreams, app.openapi()),
             }
 

@@ -17,5 +17,5 @@ class Settings(ServiceSettings):
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
     def weaknesses(self) -> list[str]:
-        """The gateway has no database and derives no key."""
-        return []
+        """The gateway has no database."""
+        return self.weak_secret_key()

@@ -12,8 +12,7 @@ from chat_service.messages import routes as messages
 from chat_service.running.keeping import keeping
 from chat_service.running.runner import Runner
 from chat_service.settings import Settings
-from shared.auth import TokenVerifier
-from shared.clients.auth import RemoteKeys
+from shared.clients.auth import identity
 from shared.clients.llm import LlmClient
 from shared.database import database
 from shared.service import create_service
@@ -24,13 +23,18 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with (
             app.state.upstreams.running("auth", "llm") as upstreams,
+            identity(upstreams["auth"], settings=settings, service="chat") as known,
             database(settings.database_url) as sessions,
         ):
             lease = timedelta(seconds=settings.chat_lease_seconds)
             runner = Runner(sessions=sessions, llm=LlmClient(upstreams["llm"]), lease=lease)
-            verifier = TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url)
             async with keeping(runner, sessions=sessions), runner.running():
-                yield {"sessions": sessions, "verifier": verifier, "runner": runner}
+                yield {
+                    "sessions": sessions,
+                    "verifier": known.verifier,
+                    "revocations": known.revocations,
+                    "runner": runner,
+                }
 
     return create_service(
         "chat-service",

@@ -15,8 +15,7 @@ from llm_service.config import load_config
 from llm_service.providers import build_providers
 from llm_service.routing.engine import Engine
 from llm_service.settings import Settings, environment
-from shared.auth import TokenVerifier
-from shared.clients.auth import RemoteKeys
+from shared.clients.auth import identity
 from shared.service import create_service
 
 
@@ -29,13 +28,15 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
         providers = build_providers(config, development=settings.env == "development")
         async with AsyncExitStack() as closing:
             upstreams = await closing.enter_async_context(app.state.upstreams.running("auth"))
+            known = await closing.enter_async_context(identity(upstreams["auth"], settings=settings, service="llm"))
             for provider in providers.values():
                 closing.push_async_callback(provider.close)
             catalogue = Catalogue(providers, config.routes)
             listing = asyncio.create_task(catalogue.refresh())  # so that the first to ask need not wait
             closing.callback(listing.cancel)
             yield {
-                "verifier": TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url),
+                "verifier": known.verifier,
+                "revocations": known.revocations,
                 "catalogue": catalogue,
                 "completions": Completions(catalogue, Engine(config.timeouts)),
             }

@@ -14,8 +14,8 @@ class Settings(ServiceSettings):
     llm_config: Path = Field(Path("config/llm.yaml"), description="providers, models and routes")
 
     def weaknesses(self) -> list[str]:
-        """No table and no derived key is llm-service's, so it needs neither database nor secret."""
-        return []
+        """No table is llm-service's, so it needs no database."""
+        return self.weak_secret_key()
 
 
 def environment() -> Mapping[str, str]:

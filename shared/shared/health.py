@@ -7,17 +7,20 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from shared import __version__
+from shared.auth.revocations import Revocations
 from shared.database import ping
 
 log = structlog.get_logger(__name__)
+
+Status = Literal["ok", "degraded", "down"]
 
 router = APIRouter(tags=["system"])
 
 
 class ServiceHealth(BaseModel):
-    """`problem` says what is wrong where the status is `down`."""
+    """`degraded`: it does its work, but `problem` wants a look. `down`: it does not, because of `problem`."""
 
-    status: Literal["ok", "down"]
+    status: Status
     service: str
     version: str
     problem: str | None = None
@@ -33,6 +36,12 @@ async def health(request: Request, response: Response) -> ServiceHealth:
             log.warning("database does not answer", error=repr(error))
             problem = "the database does not answer"
     response.status_code = 503 if problem else 200
-    return ServiceHealth(
-        status="down" if problem else "ok", service=request.app.title, version=__version__, problem=problem
-    )
+    concern = concern_of(request)
+    status: Status = "down" if problem else "degraded" if concern else "ok"
+    return ServiceHealth(status=status, service=request.app.title, version=__version__, problem=problem or concern)
+
+
+def concern_of(request: Request) -> str | None:
+    """What is wrong without keeping a service from its work: tokens still have to be signed by us and not expired."""
+    revocations: Revocations | None = getattr(request.state, "revocations", None)
+    return None if revocations is None else revocations.problem

@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
+from shared.secrets import stored_secret
+
 PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "synapscale", "admin")
 SHORTEST_SECRET = 32
 
@@ -58,12 +60,20 @@ class ServiceSettings(BaseSettings):
             problems.append("SYNAPSCALE_DATABASE_URL is missing")
         elif is_weak(make_url(self.database_url).password, shortest=12):
             problems.append("SYNAPSCALE_DATABASE_URL has a weak or default password")
-        if is_weak(self.secret_key, shortest=SHORTEST_SECRET):
-            problems.append(
-                f"SYNAPSCALE_SECRET_KEY is missing, default or shorter than {SHORTEST_SECRET} characters "
-                '(make one: python -c "import secrets; print(secrets.token_urlsafe(48))")'
-            )
-        return problems
+        return [*problems, *self.weak_secret_key()]
+
+    def weak_secret_key(self) -> list[str]:
+        """The one weakness of a service without a database: its service key is derived from the secret."""
+        if not is_weak(self.secret_key, shortest=SHORTEST_SECRET):
+            return []
+        return [
+            f"SYNAPSCALE_SECRET_KEY is missing, default or shorter than {SHORTEST_SECRET} characters "
+            '(make one: python -c "import secrets; print(secrets.token_urlsafe(48))")'
+        ]
+
+    def root_secret(self) -> str:
+        """What is set, or what development generated in the data directory (and generates here if it has not yet)."""
+        return self.secret_key or stored_secret(self.data_dir, "secret_key")
 
 
 def is_weak(secret: str | None, *, shortest: int) -> bool:

@@ -13,7 +13,7 @@ from api_gateway.settings import Settings
 from shared.upstreams import HttpUpstream, InProcessUpstream, Upstream, Upstreams
 from tests.api_gateway.puppet import Puppet
 from tests.serving import served
-from tests.tokens import auth_stub, bearer
+from tests.tokens import SECRET, auth_stub, bearer
 
 Gateway = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
@@ -21,7 +21,7 @@ Gateway = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 @asynccontextmanager
 async def gateway_over(*upstreams: Upstream, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a running gateway, with a token that may do everything."""
-    app = create_app(Settings(**settings))
+    app = create_app(Settings(**{"secret_key": SECRET, **settings}))
     app.state.upstreams = Upstreams(upstreams)
     async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=bearer(), timeout=10) as client:
         yield client

@@ -16,7 +16,7 @@ from shared.upstreams import InProcessUpstream, Upstreams
 from tests.chat_service.api import ChatApi
 from tests.chat_service.fake_llm import FakeLlm
 from tests.outage import server_of
-from tests.tokens import auth_stub
+from tests.tokens import SECRET, auth_stub
 
 MakeApp = Callable[..., FastAPI]
 StartChat = Callable[..., AbstractAsyncContextManager[ChatApi]]
@@ -42,7 +42,7 @@ def make_app(database_url: str, llm: FakeLlm) -> MakeApp:
     """Makes a replica that is not started yet."""
 
     def make(**settings: Any) -> FastAPI:
-        app = create_app(Settings(database_url=database_url, **settings))
+        app = create_app(Settings(**{"database_url": database_url, "secret_key": SECRET, **settings}))
         app.state.upstreams = Upstreams([auth_stub(), InProcessUpstream("llm", app=llm.app)])
         return app
 

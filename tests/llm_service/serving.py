@@ -13,7 +13,7 @@ from llm_service.main import create_app
 from llm_service.settings import Settings
 from shared.upstreams import InProcessUpstream, Upstreams
 from tests.simulators.openai import OpenAISimulator
-from tests.tokens import auth_stub, bearer
+from tests.tokens import SECRET, auth_stub, bearer
 
 Json = dict[str, Any]
 QUESTION = "Qual é a capital do Brasil?"
@@ -44,7 +44,7 @@ async def serving(
     config["timeouts"] = dict(timeouts or {})
     path = directory / "llm.yaml"
     path.write_text(yaml.safe_dump(config))
-    settings = Settings.model_validate({"llm_config": path, "env": env, "log_level": "error"})
+    settings = Settings.model_validate({"llm_config": path, "env": env, "log_level": "error", "secret_key": SECRET})
     app = create_app(settings, variables={})
     app.state.upstreams = Upstreams([auth_stub()])
     llm = InProcessUpstream("llm", app=app)

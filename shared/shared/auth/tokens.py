@@ -1,7 +1,10 @@
 """Access tokens: ES256 `at+jwt` (RFC 9068), verified with one algorithm and only our own keys."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -10,6 +13,7 @@ from jwt import PyJWK
 
 from shared.auth.policy import Policy
 from shared.auth.principal import Principal
+from shared.auth.revocations import Revocations
 from shared.errors import Unauthorized
 
 ALGORITHM = "ES256"
@@ -19,6 +23,9 @@ REQUIRED_CLAIMS = ["iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope
 LONGEST_TOKEN = 8192
 CLOCK_SKEW = 5
 """Seconds by which the clocks of two hosts may differ."""
+REMEMBERED_FOR = 60.0
+"""Seconds for which a token that was verified is taken as verified."""
+REMEMBERED_TOKENS = 10_000
 
 
 class KeySource(ABC):
@@ -30,11 +37,24 @@ class KeySource(ABC):
 
 
 class TokenVerifier:
-    """Turns an Authorization header into a Principal, or raises Unauthorized."""
+    """Turns an Authorization header into a Principal, or raises Unauthorized.
 
-    def __init__(self, keys: KeySource, *, issuer: str) -> None:
+    It remembers what it has verified; whether it was revoked is asked each time.
+    """
+
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str,
+        revocations: Revocations | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
+        self._revocations = Revocations() if revocations is None else revocations
+        self._clock = clock
+        self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     async def principal_of(self, authorization: str | None) -> Principal:
         """Raises Unauthorized where the header is missing, is not a bearer token, or the token does not hold."""
@@ -44,23 +64,39 @@ class TokenVerifier:
         return await self.verify(token)
 
     async def verify(self, token: str) -> Principal:
-        """Checks signature, type, issuer, audience, times and the presence of every claim."""
-        claims = await self._claims(token)
-        return Principal(
-            user_id=claims["sub"],
-            organization_id=claims["org"],
-            session_id=claims["sid"],
-            scopes=frozenset(claims["scope"].split()),
-            issued_at=int(claims["iat"]),
-            expires_at=int(claims["exp"]),
-            token=token,
-            policy=_policy(claims),
-            actor=claims["act"]["sub"] if "act" in claims else None,
-        )
-
-    async def _claims(self, token: str) -> dict[str, Any]:
+        """Checks signature, type, issuer, audience, times, the presence of every claim, and revocation."""
         if len(token) > LONGEST_TOKEN:
             raise _invalid("The access token is too long.")
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        principal = self._remembered(digest)
+        if principal is None:
+            principal = _principal(await self._claims(token), token=token)
+            self._remember(digest, principal)
+        if self._revocations.is_revoked(principal):
+            raise _invalid("The access token has been revoked.")
+        return principal
+
+    def _remembered(self, digest: bytes) -> Principal | None:
+        found = self._verified.get(digest)
+        if found is None:
+            return None
+        principal, until = found
+        if self._clock() >= until:
+            del self._verified[digest]
+            return None
+        self._verified.move_to_end(digest)
+        return principal
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
+        """Until it expires at the latest; in the leeway after that, it is verified each time."""
+        seconds = min(REMEMBERED_FOR, principal.expires_at - time.time())
+        if seconds <= 0:
+            return
+        self._verified[digest] = principal, self._clock() + seconds
+        if len(self._verified) > REMEMBERED_TOKENS:
+            self._verified.popitem(last=False)
+
+    async def _claims(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != TOKEN_TYPE:
@@ -91,6 +127,20 @@ def bearer_token(authorization: str | None) -> str | None:
     scheme, _, credential = (authorization or "").partition(" ")
     credential = credential.strip()
     return credential if scheme.lower() == "bearer" and credential else None
+
+
+def _principal(claims: Mapping[str, Any], *, token: str) -> Principal:
+    return Principal(
+        user_id=claims["sub"],
+        organization_id=claims["org"],
+        session_id=claims["sid"],
+        scopes=frozenset(claims["scope"].split()),
+        issued_at=int(claims["iat"]),
+        expires_at=int(claims["exp"]),
+        token=token,
+        policy=_policy(claims),
+        actor=claims["act"]["sub"] if "act" in claims else None,
+    )
 
 
 def _policy(claims: Mapping[str, Any]) -> Policy:

@@ -1,15 +1,26 @@
-"""auth-service's public keys, as the other services see them."""
+"""auth-service, as the other services see it: its public keys, what it revoked, and tokens for grants."""
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import httpx2
+import msgspec
 import structlog
 from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
-from shared.auth.tokens import ALGORITHM, KeySource
-from shared.errors import Unavailable
+from shared.auth.exchange import EXCHANGE, GRANT
+from shared.auth.revocations import Revocation, RevocationFeed, Revocations, following
+from shared.auth.services import service_authorization
+from shared.auth.tokens import ALGORITHM, KeySource, TokenVerifier
+from shared.clients.problems import from_transport, raise_for_problem
+from shared.errors import BadGateway, Unavailable
+from shared.settings import ServiceSettings
 from shared.upstreams import Upstream
 
 log = structlog.get_logger(__name__)
@@ -69,3 +80,94 @@ class RemoteKeys(KeySource):
             self._next_fetch_at = self._fetched_at + ASK_AGAIN_AFTER
         finally:
             self._fetching = None
+
+
+class RevocationPage(msgspec.Struct):
+    data: list[Revocation]
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Leave to act for a user, kept by auth-service; its id is all that is needed to have tokens for it."""
+
+    id: str
+    scopes: list[str]
+    expires_at: datetime
+
+
+class ExchangedToken(msgspec.Struct, frozen=True):
+    """`expires_in` in seconds."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+
+    def __repr__(self) -> str:
+        return f"ExchangedToken(expires_in={self.expires_in}, scope={self.scope!r})"
+
+
+Answer = TypeVar("Answer")
+
+
+class AuthClient(RevocationFeed):
+    """Calls of one service, in its own name. All raise the service's own problem, Unavailable, GatewayTimeout or
+    BadGateway."""
+
+    def __init__(self, auth: Upstream, *, secret: str, service: str) -> None:
+        self._auth = auth
+        self._headers = {"authorization": service_authorization(secret, service)}
+
+    async def revocations(self, *, after: int, limit: int) -> Sequence[Revocation]:
+        query = {"after": after, "limit": limit}
+        answer = await self._ask("GET", "/internal/auth/revocations", params=query)
+        return _read(answer, RevocationPage).data
+
+    async def make_grant(self, token: str, *, scopes: Iterable[str], life: timedelta) -> Grant:
+        """`token` is the user's own; the grant can do at most what it can."""
+        body = {"subject_token": token, "scopes": sorted(scopes), "life": int(life.total_seconds())}
+        return _read(await self._ask("POST", "/internal/auth/grants", json=body), Grant)
+
+    async def end_grant(self, grant_id: str) -> None:
+        await self._ask("DELETE", f"/internal/auth/grants/{grant_id}")
+
+    async def token_for_grant(self, grant_id: str, *, scopes: Iterable[str] = ()) -> ExchangedToken:
+        """A token of five minutes for the user, with all of the grant's scopes where none is named.
+
+        The problem `subject_token_refused` says that the grant, or what it rests on, has ended for good.
+        """
+        form = {"grant_type": EXCHANGE, "subject_token": grant_id, "subject_token_type": GRANT}
+        if scope := " ".join(scopes):
+            form["scope"] = scope
+        return _read(await self._ask("POST", "/internal/auth/token", data=form), ExchangedToken)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> bytes:
+        try:
+            response = await self._auth.client().request(method, path, headers=self._headers, timeout=5, **request)
+        except httpx2.HTTPError as error:
+            raise from_transport(error, service="auth") from error
+        await raise_for_problem(response, service="auth")
+        return response.content
+
+
+def _read(answer: bytes, kind: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadGateway("The auth service gave an answer that cannot be read.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a service needs to know its callers, and to be known by auth-service."""
+
+    verifier: TokenVerifier
+    revocations: Revocations
+    client: AuthClient = field(repr=False)
+
+
+@asynccontextmanager
+async def identity(auth: Upstream, *, settings: ServiceSettings, service: str) -> AsyncIterator[Identity]:
+    """Verifies with auth-service's keys and follows its revocations, for as long as the block lasts."""
+    client = AuthClient(auth, secret=settings.root_secret(), service=service)
+    async with following(client) as revocations:
+        verifier = TokenVerifier(RemoteKeys(auth), issuer=settings.public_url, revocations=revocations)
+        yield Identity(verifier=verifier, revocations=revocations, client=client)
