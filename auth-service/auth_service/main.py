@@ -9,9 +9,13 @@ from fastapi import FastAPI
 from auth_service.bootstrap import bootstrap
 from auth_service.exchange import routes as exchange
 from auth_service.exchange.service import TokenExchange
+from auth_service.grants import routes as grants
+from auth_service.grants.service import GrantExchanger
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
+from auth_service.revocations import routes as revocation_routes
+from auth_service.revocations.service import OwnRevocations
 from auth_service.settings import Settings
 from auth_service.tokens import routes as tokens
 from auth_service.tokens.issuer import TokenIssuer
@@ -19,39 +23,40 @@ from auth_service.tokens.service import TokenService
 from auth_service.users import routes as users
 from auth_service.users.passwords import Passwords
 from shared.auth import TokenVerifier
+from shared.auth.exchange import GRANT
+from shared.auth.revocations import following
 from shared.database import database
-from shared.secrets import stored_secret
 from shared.service import create_service
 
 
 def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        secret = settings.secret_key or stored_secret(settings.data_dir, "secret_key")
+        secret = settings.root_secret()
         seal = Seal(secret)
         with closing(Passwords()) as passwords:
             async with database(settings.database_url) as sessions:
                 await bootstrap(sessions, settings=settings, seal=seal, passwords=passwords)
                 ring = KeyRing(sessions, seal)
                 await ring.load()
-                issuer = settings.public_url
-                yield {
-                    "secret": secret,
-                    "sessions": sessions,
-                    "exchange": TokenExchange({}),
-                    "key_ring": ring,
-                    "verifier": TokenVerifier(ring, issuer=issuer),
-                    "tokens": TokenService(
-                        sessions=sessions, passwords=passwords, issuer=TokenIssuer(ring, issuer=issuer)
-                    ),
-                }
+                issuer = TokenIssuer(ring, issuer=settings.public_url)
+                async with following(OwnRevocations(sessions)) as revocations:
+                    yield {
+                        "secret": secret,
+                        "sessions": sessions,
+                        "key_ring": ring,
+                        "revocations": revocations,
+                        "verifier": TokenVerifier(ring, issuer=settings.public_url, revocations=revocations),
+                        "tokens": TokenService(sessions=sessions, passwords=passwords, issuer=issuer),
+                        "exchange": TokenExchange({GRANT: GrantExchanger(sessions, issuer=issuer)}),
+                    }
 
     return create_service(
         "auth-service",
         summary="Who you are and what you may do",
         settings=settings,
         lifespan=lifespan,
-        routers=[tokens.router, users.router, keys.router, exchange.router],
+        routers=[tokens.router, users.router, keys.router, exchange.router, grants.router, revocation_routes.router],
     )
 
 

@@ -11,9 +11,9 @@ import pytest
 from auth_service.main import create_app
 from auth_service.settings import Settings
 from shared.upstreams import InProcessUpstream
+from tests.tokens import SECRET
 
 ADMIN_PASSWORD = "a long enough password"
-SECRET = "s3cret-of-the-tests-and-of-nobody-else"
 
 StartAuth = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

@@ -12,8 +12,13 @@ LOCK = 0x73796E61_72766B65
 """Held until the commit, so that sequence numbers become visible in their order (`syna`, `rvke`)."""
 
 
-async def add_revocations(session: AsyncSession, subjects: Sequence[str], *, life: timedelta) -> None:
+async def wait_for_turn(session: AsyncSession) -> None:
+    """Until the transactions that were first have ended; the next waits until this one has."""
     await session.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+async def add_revocations(session: AsyncSession, subjects: Sequence[str], *, life: timedelta) -> None:
+    """Only after `wait_for_turn`."""
     now = func.clock_timestamp()
     rows = [{"subject": subject} for subject in subjects]
     await session.execute(insert(Revocation).values(created_at=now, expires_at=now + life), rows)

@@ -1,21 +1,45 @@
 """Ends access tokens before they expire."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.revocations import repository
-from auth_service.tokens.issuer import LIFE
-
-MARGIN = 120
-"""Seconds beyond the longest life of a token: clocks differ, and caches lag."""
+from auth_service.grants.repository import revoke_grants
+from auth_service.revocations import models, repository
+from shared.auth.revocations import KEPT_FOR, Revocation, RevocationFeed
+from shared.database import Sessions
 
 
 async def revoke(session: AsyncSession, *subjects: str) -> None:
     """In force with the session's commit, and everywhere within the time that the feed's followers take.
 
-    A subject is a session, an API key, a grant, a user, or `user/organization`. Do it last in a transaction: one
-    transaction at a time gets past this until it commits.
+    A subject is a session, an API key, a grant, a user, or `user/organization`; the grants that rest on it end with
+    it. Do it last in a transaction: one transaction at a time gets past this until it commits.
     """
-    if subjects:
-        await repository.add_revocations(session, subjects, life=timedelta(seconds=LIFE + MARGIN))
+    if not subjects:
+        return
+    await repository.wait_for_turn(session)
+    grants = await revoke_grants(session, subjects)
+    ended = dict.fromkeys([*subjects, *grants])
+    await repository.delete_expired_revocations(session)
+    await repository.add_revocations(session, list(ended), life=timedelta(seconds=KEPT_FOR))
+
+
+async def list_revocations(session: AsyncSession, *, after: int, limit: int) -> Sequence[models.Revocation]:
+    return await repository.list_revocations(session, after=after, limit=limit)
+
+
+class OwnRevocations(RevocationFeed):
+    """auth-service follows its own table: another replica may have written to it."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def revocations(self, *, after: int, limit: int) -> Sequence[Revocation]:
+        async with self._sessions() as session:
+            found = await repository.list_revocations(session, after=after, limit=limit)
+        return [
+            Revocation(sequence=each.sequence, subject=each.subject, revoked_at=each.created_at.timestamp())
+            for each in found
+        ]
