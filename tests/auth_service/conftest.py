@@ -11,6 +11,8 @@ import pytest
 from auth_service.main import create_app
 from auth_service.settings import Settings
 from shared.upstreams import InProcessUpstream
+from tests.auth_service.serving import ServeAuth
+from tests.serving import served
 from tests.tokens import SECRET
 
 ADMIN_PASSWORD = "a long enough password"
@@ -36,3 +38,22 @@ def start_auth(database_url: str, tmp_path: Path) -> StartAuth:
 async def auth(start_auth: StartAuth) -> AsyncIterator[httpx2.AsyncClient]:
     async with start_auth() as client:
         yield client
+
+
+@pytest.fixture
+def serve_auth(database_url: str, tmp_path: Path) -> ServeAuth:
+    """Runs a replica on a socket for as long as the block lasts; yields its address."""
+
+    @asynccontextmanager
+    async def serve(**settings: Any) -> AsyncIterator[str]:
+        given = {"admin_password": ADMIN_PASSWORD, "secret_key": SECRET, "data_dir": tmp_path, **settings}
+        async with served(create_app(Settings(database_url=database_url, **given))) as url:
+            yield url
+
+    return serve
+
+
+@pytest.fixture
+async def auth_url(serve_auth: ServeAuth) -> AsyncIterator[str]:
+    async with serve_auth() as url:
+        yield url
