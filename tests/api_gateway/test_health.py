@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Response
 
+from api_gateway.upstreams import SERVICES
 from shared.upstreams import HttpUpstream, InProcessUpstream
 from tests.api_gateway.conftest import gateway_over
 from tests.simulators.http import nothing_listens
@@ -56,6 +57,22 @@ async def test_one_away_is_degraded_and_says_what_is_wrong() -> None:
     assert answer.status_code == ready.status_code == 200
     assert answer.json()["status"] == "degraded"
     assert answer.json()["services"]["chat"]["problem"] == "the database does not answer"
+
+
+async def test_a_service_that_works_with_a_concern_is_degraded_and_so_is_the_whole() -> None:
+    worried = answering("llm", status="degraded", problem="no news of revocations")
+    async with gateway_over(well("auth"), worried, well("chat")) as client:
+        answer = await client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == answer.json()["services"]["llm"]["status"] == "degraded"
+    assert answer.json()["services"]["llm"]["problem"] == "no news of revocations"
+    assert answer.json()["problem"] is None
+
+
+async def test_services_with_concerns_only_are_not_down() -> None:
+    async with gateway_over(*(answering(name, status="degraded", problem="x") for name in SERVICES)) as client:
+        answer = await client.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
 
 
 async def test_none_left_is_down_and_the_gateway_lives_on() -> None:
