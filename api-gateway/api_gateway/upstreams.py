@@ -16,7 +16,9 @@ class Route(NamedTuple):
 
 TABLE = (
     Route("/.well-known/jwks.json", "auth", public=True),
+    Route("/.well-known/oauth-authorization-server", "auth", public=True),
     Route("/api/auth/token", "auth", public=True),
+    Route("/api/auth/revoke", "auth", public=True),
     Route("/api/auth", "auth"),
     Route("/api/llm", "llm"),
     Route("/v1", "llm"),

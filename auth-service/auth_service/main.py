@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,13 +12,19 @@ from auth_service.exchange import routes as exchange
 from auth_service.exchange.service import TokenExchange
 from auth_service.grants import routes as grants
 from auth_service.grants.service import GrantExchanger
+from auth_service.keeping import keeping
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
+from auth_service.metadata import routes as metadata
+from auth_service.metadata.schemas import ServerMetadata
 from auth_service.revocations import routes as revocation_routes
 from auth_service.revocations.service import OwnRevocations
+from auth_service.sessions import routes as session_routes
+from auth_service.sessions.refresh_tokens import Succession
+from auth_service.sessions.service import Families
 from auth_service.settings import Settings
-from auth_service.tokens import routes as tokens
+from auth_service.tokens import routes as token_routes
 from auth_service.tokens.issuer import TokenIssuer
 from auth_service.tokens.service import TokenService
 from auth_service.users import routes as users
@@ -40,15 +47,23 @@ def create_app(settings: Settings) -> FastAPI:
                 ring = KeyRing(sessions, seal)
                 await ring.load()
                 issuer = TokenIssuer(ring, issuer=settings.public_url)
-                async with following(OwnRevocations(sessions)) as revocations:
+                async with following(OwnRevocations(sessions)) as revocations, keeping(ring, sessions=sessions):
+                    verifier = TokenVerifier(ring, issuer=settings.public_url, revocations=revocations)
                     yield {
                         "secret": secret,
                         "sessions": sessions,
                         "key_ring": ring,
                         "revocations": revocations,
-                        "verifier": TokenVerifier(ring, issuer=settings.public_url, revocations=revocations),
-                        "tokens": TokenService(sessions=sessions, passwords=passwords, issuer=issuer),
+                        "verifier": verifier,
+                        "tokens": TokenService(
+                            sessions=sessions,
+                            passwords=passwords,
+                            issuer=issuer,
+                            verifier=verifier,
+                            families=families(settings, secret=secret),
+                        ),
                         "exchange": TokenExchange({GRANT: GrantExchanger(sessions, issuer=issuer)}),
+                        "metadata": ServerMetadata.of(settings.public_url),
                     }
 
     return create_service(
@@ -56,7 +71,24 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Who you are and what you may do",
         settings=settings,
         lifespan=lifespan,
-        routers=[tokens.router, users.router, keys.router, exchange.router, grants.router, revocation_routes.router],
+        routers=[
+            token_routes.router,
+            session_routes.router,
+            users.router,
+            keys.router,
+            metadata.router,
+            exchange.router,
+            grants.router,
+            revocation_routes.router,
+        ],
+    )
+
+
+def families(settings: Settings, *, secret: str) -> Families:
+    return Families(
+        Succession(secret),
+        idle=timedelta(days=settings.session_idle_days),
+        longest=timedelta(days=settings.session_max_days),
     )
 
 

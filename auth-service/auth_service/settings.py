@@ -12,6 +12,10 @@ class Settings(ServiceSettings):
     admin_password: str | None = Field(
         None, max_length=256, repr=False, description="of that user; development generates one"
     )
+    session_idle_days: float = Field(14, gt=0, le=3650, description="a login that is not used for so long ends")
+    session_max_days: float = Field(
+        90, gt=0, le=3650, description="a login ends after so long, however much it is used"
+    )
 
     def weaknesses(self) -> list[str]:
         problems = super().weaknesses()

@@ -29,7 +29,7 @@ async def test_a_password_gets_a_token_that_its_jwks_verifies(auth: httpx2.Async
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     token = answer.json()
-    assert token.keys() == {"access_token", "token_type", "expires_in", "scope"}
+    assert token.keys() == {"access_token", "token_type", "expires_in", "refresh_token", "scope"}
     assert token["token_type"] == "Bearer"
     assert token["expires_in"] == 900
     keys = (await auth.get("/.well-known/jwks.json")).json()["keys"]

@@ -30,6 +30,21 @@ class WrongCredentials(TokenRefused):
         return {"www-authenticate": 'Bearer realm="synapscale"'}
 
 
+class InvalidGrant(TokenRefused):
+    """The same for a refresh token that is unknown, used, expired or ended, and for a user who may not have one."""
+
+    code, title, oauth_error = "invalid_grant", "The refresh token does not hold", "invalid_grant"
+
+    def __init__(self) -> None:
+        super().__init__("The refresh token does not hold (any more). Log in again.")
+
+
+class UnsupportedTokenType(TokenRefused):
+    """RFC 7009 §2.2.1."""
+
+    code, title, oauth_error = "unsupported_token_type", "This token is not revoked here", "unsupported_token_type"
+
+
 class UnsupportedGrantType(TokenRefused):
     code, title, oauth_error = "unsupported_grant_type", "This grant type is not offered", "unsupported_grant_type"
 

@@ -54,6 +54,7 @@ class TokenIssuer:
             claims["policy"] = msgspec.to_builtins(policy)
         if actor is not None:
             claims["act"] = {"sub": actor}
-        header = {"typ": TOKEN_TYPE, "kid": self._keys.kid}
-        signed = jwt.encode(claims, self._keys.private_key, algorithm=ALGORITHM, headers=header)
+        signer = self._keys.signer
+        header = {"typ": TOKEN_TYPE, "kid": signer.kid}
+        signed = jwt.encode(claims, signer.private_key, algorithm=ALGORITHM, headers=header)
         return Token(access_token=signed, expires_in=life, scope=scope)

@@ -1,40 +1,136 @@
-"""Passwords in, access tokens out."""
+"""Passwords and refresh tokens in, access tokens out."""
 
 from collections.abc import Collection
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.audit.service import Origin
 from auth_service.organizations.roles import ROLES
-from auth_service.tokens.errors import InvalidScope, WrongCredentials
-from auth_service.tokens.issuer import TokenIssuer
-from auth_service.tokens.schemas import Token, TokenRequest
+from auth_service.sessions.models import LoginSession
+from auth_service.sessions.refresh_tokens import hash_of, is_well_formed
+from auth_service.sessions.repository import find_session_of_token, lock_member
+from auth_service.sessions.service import SESSION_ID, Families, end_login, end_reused
+from auth_service.tokens.errors import InvalidGrant, InvalidScope, UnsupportedTokenType, WrongCredentials
+from auth_service.tokens.issuer import CLIENT_ID, TokenIssuer
+from auth_service.tokens.schemas import LoginToken, RefreshRequest, TokenRequest
 from auth_service.users import repository
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
 from auth_service.users.repository import Member
+from shared.auth import Principal, TokenVerifier
 from shared.database import Sessions
-from shared.ids import new_id
+from shared.errors import Unauthorized
 
 
 class TokenService:
-    """Opens transactions of its own: none is open while a password is hashed."""
+    """Opens transactions of its own: none is open while a password is hashed, and what a refusal does is kept.
 
-    def __init__(self, *, sessions: Sessions, passwords: Passwords, issuer: TokenIssuer) -> None:
+    Access tokens are signed inside: a revocation that waits for the transaction is later than they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        passwords: Passwords,
+        issuer: TokenIssuer,
+        verifier: TokenVerifier,
+        families: Families,
+    ) -> None:
         self._sessions = sessions
         self._passwords = passwords
         self._issuer = issuer
+        self._verifier = verifier
+        self._families = families
 
-    async def create(self, asked: TokenRequest) -> Token:
+    async def create(self, asked: TokenRequest, *, origin: Origin) -> LoginToken:
         """Raises WrongCredentials, without telling whether the user exists; InvalidScope."""
         member = await self._find(asked.username)
         matches = await self._passwords.verify(asked.password, member.user.password_hash if member else None)
         if member is None or not matches or member.user.disabled_at is not None:
             raise WrongCredentials
         await self._renew_hash(member, asked.password)
-        return self._issuer.issue(
-            member.user.id,
-            organization_id=member.organization.id,
-            scopes=narrowed(ROLES[member.role], asked.scope),
-            session_id=new_id("ses"),
+        return await self._log_in(member, asked, origin=origin)
+
+    async def refresh(self, asked: RefreshRequest, *, origin: Origin) -> LoginToken:
+        """Raises InvalidGrant, after it has ended the session where the token was used before; InvalidScope."""
+        if not is_well_formed(asked.refresh_token):
+            raise InvalidGrant
+        async with self._sessions.begin() as session:
+            answer = await self._refresh(session, asked, origin=origin)
+        if answer is None:
+            raise InvalidGrant
+        return answer
+
+    async def revoke(self, token: str, *, origin: Origin) -> None:
+        """Ends the session that an access or refresh token belongs to; does nothing where it belongs to none.
+
+        Raises UnsupportedTokenType for the token of an API key.
+        """
+        async with self._sessions.begin() as session:
+            login = await find_session_of_token(session, hash_of(token)) if is_well_formed(token) else None
+            named = None if login is None else (login.id, login.user_id, login.organization_id)
+            if named is None and (principal := await self._principal_of(token)) is not None:
+                named = principal.session_id, principal.user_id, principal.organization_id
+            if named is not None:
+                await end_login(session, named[0], user_id=named[1], organization_id=named[2], origin=origin)
+
+    async def _log_in(self, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
+        """Looks again at the user, who may have been disabled while the password was verified."""
+        organization_id = asked.organization_id or found.organization.id
+        async with self._sessions.begin() as session:
+            member = await lock_member(session, found.user.id, organization_id=organization_id)
+            if member is None or member.user.disabled_at is not None:
+                raise WrongCredentials
+            scopes = narrowed(ROLES[member.role], asked.scope)
+            login, raw = await self._families.start(
+                session,
+                member,
+                client_id=asked.client_id or CLIENT_ID,
+                scope=" ".join(scopes) if (asked.scope or "").split() else None,
+                origin=origin,
+            )
+            return self._token(login, member, scopes=scopes, refresh_token=raw)
+
+    async def _refresh(self, session: AsyncSession, asked: RefreshRequest, *, origin: Origin) -> LoginToken | None:
+        raw = asked.refresh_token
+        login = await find_session_of_token(session, hash_of(raw))
+        if login is None:
+            return None
+        organization_id = asked.organization_id or login.organization_id
+        member = await lock_member(session, login.user_id, organization_id=organization_id)
+        family = await self._families.lock(session, raw, session_id=login.id)
+        if family is None or not family.lasts:
+            return None
+        if family.is_reused:
+            await end_reused(session, family, origin=origin)
+            return None
+        if family.has_expired or login.client_id != (asked.client_id or CLIENT_ID):
+            return None
+        if member is None or member.user.disabled_at is not None:
+            return None
+        granted = ROLES[member.role] if login.scope is None else _both(ROLES[member.role], login.scope.split())
+        scopes = narrowed(granted, asked.scope)
+        if asked.organization_id is not None:
+            login.organization_id = asked.organization_id
+        successor = await self._families.renew(session, family, raw, origin=origin)
+        return self._token(login, member, scopes=scopes, refresh_token=successor)
+
+    def _token(self, login: LoginSession, member: Member, *, scopes: Collection[str], refresh_token: str) -> LoginToken:
+        token = self._issuer.issue(
+            member.user.id, organization_id=member.organization.id, scopes=scopes, session_id=login.id
         )
+        return LoginToken(**token.model_dump(), refresh_token=refresh_token)
+
+    async def _principal_of(self, token: str) -> Principal | None:
+        """Raises UnsupportedTokenType, Unavailable."""
+        try:
+            principal = await self._verifier.verify(token)
+        except Unauthorized:
+            return None
+        if not principal.session_id.startswith(f"{SESSION_ID}_"):
+            raise UnsupportedTokenType("Only the tokens of logins are revoked here; revoke the API key itself.")
+        return principal
 
     async def _find(self, username: str) -> Member | None:
         name = normalized(username)
@@ -59,3 +155,7 @@ def narrowed(allowed: Collection[str], asked: str | None) -> Collection[str]:
     if excess := [scope for scope in wanted if scope not in allowed]:
         raise InvalidScope(f"The user may not have: {', '.join(excess)}.")
     return list(wanted)
+
+
+def _both(one: Collection[str], other: Collection[str]) -> list[str]:
+    return [scope for scope in one if scope in other]
