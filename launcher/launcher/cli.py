@@ -16,6 +16,7 @@ examples:
   synapscale up --port 9000       the same, on another port
   synapscale up --processes       a process per service, the gateway in front of them
   synapscale doctor               what would not work here, and how to mend it
+  synapscale keys rotate          a new key to sign tokens, without logging anybody out
 
 Settings are environment variables or lines of .env; .env.example lists them all.
 """
@@ -77,6 +78,24 @@ def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     return examine()
 
 
+def _rotate_keys(arguments: argparse.Namespace) -> int:
+    from launcher.root import make_migrations_importable
+    from launcher.signing_keys import rotate_keys
+
+    make_migrations_importable()
+    rotate_keys(at_once=arguments.now)
+    return 0
+
+
+def _list_keys(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    from launcher.root import make_migrations_importable
+    from launcher.signing_keys import show_keys
+
+    make_migrations_importable()
+    show_keys()
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -115,4 +134,24 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=as_written,
     )
     doctor.set_defaults(command=_doctor)
+    _add_keys(commands)
     return parser
+
+
+def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = commands.add_parser(
+        "keys", help="list or rotate the keys that sign tokens", description="The keys that sign access tokens."
+    )
+    verbs = keys.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    rotate = verbs.add_parser(
+        "rotate",
+        help="make a new key",
+        description="Makes a new key. It is published at once and signs in ten minutes, when everybody who verifies\n"
+        "tokens knows it; the key before it goes on verifying until the tokens it signed have expired.\n"
+        "Nobody is logged out, and nothing has to be restarted.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rotate.add_argument("--now", action="store_true", help="sign with it from now on (within a minute)")
+    rotate.set_defaults(command=_rotate_keys)
+    shown = verbs.add_parser("list", help="show them", description="Shows the keys, newest first.")
+    shown.set_defaults(command=_list_keys)

@@ -1,6 +1,8 @@
 """Bringing the database up to date: before a start, or by `synapscale migrate`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alembic.util import CommandError
 from sqlalchemy import make_url
@@ -30,16 +32,21 @@ def migrate(database_url: str) -> None:
         raise CannotStart(f"The database cannot be migrated: {error}\n({place})") from None
 
 
-def migrate_configured_database() -> None:
+@contextmanager
+def configured_database(settings: Settings) -> Iterator[str]:
     """The one that is configured, or else the embedded one, which runs for it unless it runs anyway."""
-    settings = Settings()
     configure_logs(level=settings.log_level, style=log_format(settings))
     if settings.database_url is not None:
-        migrate(settings.database_url)
+        yield settings.database_url
     elif holder(settings.data_dir) is not None:  # started and stopped by whoever holds it
-        migrate(EmbeddedPostgres(settings.data_dir).start())
+        yield EmbeddedPostgres(settings.data_dir).start()
     else:
         raise_when_asked_to_stop()
         with claimed(settings.data_dir, owner=os.getpid()), database(settings) as database_url:
-            migrate(database_url())
+            yield database_url()
+
+
+def migrate_configured_database() -> None:
+    with configured_database(Settings()) as database_url:
+        migrate(database_url)
     print("The database is up to date.")

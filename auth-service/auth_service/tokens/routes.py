@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/auth", tags=["auth"])
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 LARGEST_REQUEST = 16 * 1024
-GRANTS: dict[object, type[TokenRequest | RefreshRequest]] = {"password": TokenForm, "refresh_token": RefreshRequest}
+GRANTS: dict[str, type[TokenRequest | RefreshRequest]] = {"password": TokenForm, "refresh_token": RefreshRequest}
 
 
 def token_service(request: Request) -> TokenService:
@@ -57,8 +57,8 @@ Fields = Annotated[Any, Depends(oauth_fields)]
 
 async def token_request(fields: Fields) -> TokenRequest | RefreshRequest:
     grant_type = fields.get("grant_type") if isinstance(fields, dict) else "password"
-    if grant_type not in GRANTS:
-        raise UnsupportedGrantType(f"The grant type must be {' or '.join(map(str, GRANTS))}.")
+    if not isinstance(grant_type, str) or grant_type not in GRANTS:
+        raise UnsupportedGrantType(f"The grant type must be {' or '.join(GRANTS)}.")
     return _valid(GRANTS[grant_type], fields)
 
 

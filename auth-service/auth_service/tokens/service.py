@@ -67,13 +67,20 @@ class TokenService:
 
         Raises UnsupportedTokenType for the token of an API key.
         """
-        async with self._sessions.begin() as session:
-            login = await find_session_of_token(session, hash_of(token)) if is_well_formed(token) else None
-            named = None if login is None else (login.id, login.user_id, login.organization_id)
-            if named is None and (principal := await self._principal_of(token)) is not None:
-                named = principal.session_id, principal.user_id, principal.organization_id
-            if named is not None:
-                await end_login(session, named[0], user_id=named[1], organization_id=named[2], origin=origin)
+        if is_well_formed(token):
+            async with self._sessions.begin() as session:
+                login = await find_session_of_token(session, hash_of(token))
+                if login is not None:
+                    organization_id = login.organization_id
+                    await end_login(
+                        session, login.id, user_id=login.user_id, organization_id=organization_id, origin=origin
+                    )
+        elif (principal := await self._principal_of(token)) is not None:
+            owner, organization_id = principal.user_id, principal.organization_id
+            async with self._sessions.begin() as session:
+                await end_login(
+                    session, principal.session_id, user_id=owner, organization_id=organization_id, origin=origin
+                )
 
     async def _log_in(self, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
         """Looks again at the user, who may have been disabled while the password was verified."""
