@@ -77,8 +77,10 @@ def _when(key: SigningKey) -> str:
 def _state(key: SigningKey, *, now: datetime, signs: bool) -> str:
     if key.retires_at is not None and key.retires_at <= now:
         return f"retired {_time(key.retires_at)}"
-    state = "signs" if signs else "verifies" if key.signs_from <= now else f"signs from {_time(key.signs_from)}"
-    return state if key.retires_at is None else f"{state}, verifies until {_time(key.retires_at)}"
+    state = ["signs"] if signs else [f"signs from {_time(key.signs_from)}"] if key.signs_from > now else []
+    if key.retires_at is not None:
+        state.append(f"verifies until {_time(key.retires_at)}")
+    return ", ".join(state)
 
 
 def _time(moment: datetime) -> str:

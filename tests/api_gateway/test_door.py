@@ -22,6 +22,7 @@ from tests.tokens import auth_stub, make_token
         ("/api/auth/token", "auth"),
         ("/api/chat/messages", "chat"),
         ("/.well-known/jwks.json", "auth"),
+        ("/.well-known/oauth-authorization-server", "auth"),
         ("/.well-known/other", None),
         ("/API/LLM", None),
         ("/", None),
@@ -32,9 +33,26 @@ def test_a_path_leads_to_one_service(path: str, service: str | None) -> None:
     assert (route.service if route else None) == service
 
 
-def test_only_the_token_and_the_keys_are_public() -> None:
-    assert [p for p in ("/api/auth/token", "/.well-known/jwks.json") if find_route(p) and find_route(p).public]  # type: ignore[union-attr]
-    for path in ("/api/auth/me", "/api/auth/tokenx", "/api/llm/models", "/v1/models", "/api/chat/messages"):
+PUBLIC = (
+    "/api/auth/token",
+    "/api/auth/revoke",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+)
+
+
+def test_only_what_needs_no_other_credential_is_public() -> None:
+    assert [p for p in PUBLIC if (route := find_route(p)) and route.public] == list(PUBLIC)
+    for path in (
+        "/api/auth/me",
+        "/api/auth/tokenx",
+        "/api/auth/revokex",
+        "/api/auth/logout",
+        "/api/auth/sessions",
+        "/api/llm/models",
+        "/v1/models",
+        "/api/chat/messages",
+    ):
         route = find_route(path)
         assert route is not None
         assert not route.public

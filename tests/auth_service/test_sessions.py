@@ -1,0 +1,249 @@
+"""Logging out, here and everywhere; RFC 7009; and the list of one's own logins."""
+
+import asyncio
+
+import httpx2
+import pytest
+from sqlalchemy import func, select
+
+from auth_service import keeping
+from auth_service.audit.models import AuditEvent
+from auth_service.revocations.models import Revocation
+from auth_service.sessions.models import LoginSession, RefreshToken
+from shared.database import Sessions
+from tests.auth_service.conftest import StartAuth
+from tests.auth_service.factories import PASSWORD, make_user
+from tests.auth_service.logins import Json, bearing, claims_of, log_in, refresh
+from tests.auth_service.test_refresh import DAY, assert_refused, let_pass, subjects
+
+SESSIONS = "/api/auth/sessions"
+REVOKE = "/api/auth/revoke"
+
+
+def sid(tokens: Json) -> str:
+    return str(claims_of(tokens)["sid"])
+
+
+async def listed(auth: httpx2.AsyncClient, tokens: Json) -> list[Json]:
+    answer = await auth.get(SESSIONS, headers=bearing(tokens))
+    assert answer.status_code == 200
+    found: list[Json] = answer.json()["data"]
+    return found
+
+
+async def test_a_logout_ends_the_session_and_its_access_tokens(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens, other = await log_in(auth), await log_in(auth)
+    assert (await auth.post("/api/auth/logout", headers=bearing(tokens))).status_code == 204
+    assert await subjects(sessions) == [sid(tokens)]
+    assert_refused(await refresh(auth, tokens["refresh_token"]))
+    assert (await refresh(auth, other["refresh_token"])).status_code == 200
+
+
+async def test_a_second_logout_changes_nothing(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens = await log_in(auth)
+    await asyncio.gather(*(auth.post("/api/auth/logout", headers=bearing(tokens)) for _ in range(10)))
+    assert await subjects(sessions) == [sid(tokens)]
+
+
+async def test_a_revocation_is_later_than_every_token_of_the_session(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    tokens = await log_in(auth)
+    renewed, _ = await asyncio.gather(
+        refresh(auth, tokens["refresh_token"]), auth.post("/api/auth/logout", headers=bearing(tokens))
+    )
+    async with sessions() as session:
+        revoked = (await session.scalars(select(Revocation))).one()
+    if renewed.status_code == 200:
+        assert claims_of(renewed.json())["iat"] <= revoked.created_at.timestamp()
+        assert_refused(await refresh(auth, renewed.json()["refresh_token"]))
+
+
+@pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
+@pytest.mark.parametrize("hint", [None, "refresh_token", "access_token", "nonsense"])
+async def test_revoking_either_token_ends_the_session(
+    auth: httpx2.AsyncClient, sessions: Sessions, kind: str, hint: str | None
+) -> None:
+    tokens = await log_in(auth)
+    form = {"token": tokens[kind]} | ({"token_type_hint": hint} if hint else {})
+    answer = await auth.post(REVOKE, data=form)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert await subjects(sessions) == [sid(tokens)]
+    assert_refused(await refresh(auth, tokens["refresh_token"]))
+
+
+async def test_a_used_refresh_token_still_revokes(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens = await log_in(auth)
+    renewed = (await refresh(auth, tokens["refresh_token"])).json()
+    await let_pass(sessions, 60)
+    assert (await auth.post(REVOKE, data={"token": tokens["refresh_token"]})).status_code == 200
+    assert_refused(await refresh(auth, renewed["refresh_token"]))
+
+
+@pytest.mark.parametrize("token", ["x", "rt-syn-" + "A" * 43, "a.b.c", "\0", "é", "x" * 10_000])
+async def test_revoking_what_is_no_token_is_fine_and_does_nothing(
+    auth: httpx2.AsyncClient, sessions: Sessions, token: str
+) -> None:
+    tokens = await log_in(auth)
+    assert (await auth.post(REVOKE, data={"token": token})).status_code == 200
+    assert await subjects(sessions) == []
+    assert (await refresh(auth, tokens["refresh_token"])).status_code == 200
+
+
+async def test_a_forged_access_token_revokes_nothing(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens = await log_in(auth)
+    head, body, signature = tokens["access_token"].split(".")
+    assert (await auth.post(REVOKE, data={"token": f"{head}.{body}.{signature[:-4]}AAAA"})).status_code == 200
+    assert await subjects(sessions) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"token=", b"token=a&token=b", b"token_type_hint=x"])
+async def test_a_revocation_without_a_token_is_told_so(auth: httpx2.AsyncClient, body: bytes) -> None:
+    answer = await auth.post(REVOKE, content=body, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"] == "invalid_request"
+
+
+async def test_the_list_shows_what_lasts_newest_first(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    gone = await log_in(auth)
+    await let_pass(sessions, 15 * DAY)
+    ended = await log_in(auth)
+    await auth.post("/api/auth/logout", headers=bearing(ended))
+    phone = await auth.post(
+        "/api/auth/token",
+        json={"username": "admin", "password": "a long enough password", "client_id": "phone"},
+        headers={"user-agent": "Phone/1.0", "x-forwarded-for": "203.0.113.9"},
+    )
+    here = await log_in(auth)
+    found = await listed(auth, here)
+    assert [each["id"] for each in found] == [sid(here), sid(phone.json())]
+    assert [each["current"] for each in found] == [True, False]
+    assert found[1]["user_agent"] == "Phone/1.0"
+    assert found[1]["address"] == "203.0.113.9"
+    assert found[1]["client_id"] == "phone"
+    assert found[1]["created_at"] == found[1]["last_used_at"]
+    assert sid(gone) not in str(found)
+    assert "rt-syn" not in str(found)
+
+
+async def test_the_list_tells_when_a_session_was_last_used(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens = await log_in(auth)
+    await let_pass(sessions, 3600)
+    renewed = (await refresh(auth, tokens["refresh_token"])).json()
+    (found,) = await listed(auth, renewed)
+    assert found["last_used_at"] > found["created_at"]
+
+
+async def test_the_list_has_pages(auth: httpx2.AsyncClient) -> None:
+    logins = [await log_in(auth) for _ in range(3)]
+    first = (await auth.get(SESSIONS, params={"limit": 2}, headers=bearing(logins[0]))).json()
+    cursor = first["next_cursor"]
+    second = (await auth.get(SESSIONS, params={"limit": 2, "cursor": cursor}, headers=bearing(logins[0]))).json()
+    assert [each["id"] for each in first["data"] + second["data"]] == [sid(each) for each in reversed(logins)]
+    assert second["next_cursor"] is None
+    bad = await auth.get(SESSIONS, params={"cursor": "AA"}, headers=bearing(logins[0]))
+    assert bad.status_code == 400
+
+
+async def test_one_of_the_own_sessions_is_ended_by_its_id(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    here, there = await log_in(auth), await log_in(auth)
+    assert (await auth.delete(f"{SESSIONS}/{sid(there)}", headers=bearing(here))).status_code == 204
+    assert await subjects(sessions) == [sid(there)]
+    assert_refused(await refresh(auth, there["refresh_token"]))
+    assert (await refresh(auth, here["refresh_token"])).status_code == 200
+
+
+async def test_a_strangers_session_is_as_unknown_as_any_other(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    admin = await auth.get("/api/auth/me", headers=bearing(await log_in(auth)))
+    await make_user(sessions, organization_id=admin.json()["organization"]["id"])
+    theirs, mine = await log_in(auth, "ana", PASSWORD), await log_in(auth)
+    ended = await log_in(auth)
+    await auth.post("/api/auth/logout", headers=bearing(ended))
+    answers = [
+        await auth.delete(f"{SESSIONS}/{session_id}", headers=bearing(mine))
+        for session_id in (sid(theirs), "ses_" + "0" * 32, sid(ended), "ses_%00", "'; --", "x" * 3000)
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+    assert (await refresh(auth, theirs["refresh_token"])).status_code == 200
+    assert sid(theirs) not in str(await listed(auth, mine))
+
+
+async def test_logging_out_everywhere_ends_all_of_ones_own(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    await make_user(sessions)
+    theirs = await log_in(auth, "ana", PASSWORD)
+    mine = [await log_in(auth) for _ in range(3)]
+    assert (await auth.delete(SESSIONS, headers=bearing(mine[0]))).status_code == 204
+    assert set(await subjects(sessions)) == {sid(each) for each in mine}
+    for each in mine:
+        assert_refused(await refresh(auth, each["refresh_token"]))
+    assert (await refresh(auth, theirs["refresh_token"])).status_code == 200
+
+
+async def test_logging_out_everywhere_else_keeps_this_one(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    here, there = await log_in(auth), await log_in(auth)
+    answer = await auth.delete(SESSIONS, params={"keep_current": True}, headers=bearing(here))
+    assert answer.status_code == 204
+    assert await subjects(sessions) == [sid(there)]
+    assert (await refresh(auth, here["refresh_token"])).status_code == 200
+
+
+async def test_renewals_and_logouts_everywhere_at_once_leave_nothing_alive(
+    start_auth: StartAuth, sessions: Sessions
+) -> None:
+    async with start_auth() as one, start_auth() as two:
+        logins = [await log_in(one) for _ in range(6)]
+        renewals = [refresh((one, two)[n % 2], each["refresh_token"]) for n, each in enumerate(logins)]
+        endings = [each.delete(SESSIONS, headers=bearing(logins[0])) for each in (one, two, one, two)]
+        answers = await asyncio.gather(*renewals, *endings)
+        assert {answer.status_code for answer in answers} <= {200, 204, 400}
+        renewed = [answer.json()["refresh_token"] for answer in answers[:6] if answer.status_code == 200]
+        for token in renewed:
+            assert_refused(await refresh(two, token))
+    assert sorted(await subjects(sessions)) == sorted(sid(each) for each in logins)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/api/auth/logout"), ("GET", SESSIONS), ("DELETE", SESSIONS), ("DELETE", f"{SESSIONS}/x")],
+)
+async def test_without_a_token_nothing_is_seen_or_ended(auth: httpx2.AsyncClient, method: str, path: str) -> None:
+    assert (await auth.request(method, path)).status_code == 401
+
+
+async def test_what_happens_to_sessions_is_audited(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    tokens = await log_in(auth)
+    await auth.post("/api/auth/logout", headers=bearing(tokens))
+    async with sessions() as session:
+        events = (await session.scalars(select(AuditEvent).order_by(AuditEvent.id))).all()
+    assert [(each.action, each.target) for each in events] == [
+        ("session.create", sid(tokens)),
+        ("session.end", sid(tokens)),
+    ]
+    claims = claims_of(tokens)
+    assert {(each.actor, each.organization_id) for each in events} == {(claims["sub"], claims["org"])}
+    assert all(each.request_id for each in events)
+
+
+async def test_expired_sessions_are_thrown_away(
+    start_auth: StartAuth, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "CLEAN_EVERY", 0.02)
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    async with start_auth() as auth:
+        for _ in range(5):
+            await log_in(auth)
+        await let_pass(sessions, 15 * DAY)
+        kept = await log_in(auth)
+        async with asyncio.timeout(10):
+            while await count(sessions) > 1:  # noqa: ASYNC110 # the database sets no event
+                await asyncio.sleep(0.02)
+        assert (await refresh(auth, kept["refresh_token"])).status_code == 200
+
+
+async def count(sessions: Sessions) -> int:
+    async with sessions() as session:
+        tokens = await session.scalar(select(func.count()).select_from(RefreshToken))
+        logins = await session.scalar(select(func.count()).select_from(LoginSession))
+    assert tokens == logins
+    return int(logins or 0)
