@@ -8,13 +8,14 @@ import httpx2
 import jwt
 import pytest
 from sqlalchemy import delete, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service import keeping
 from auth_service.audit.models import AuditEvent
-from auth_service.keys import routes, service
+from auth_service.keys import repository, routes, service
 from auth_service.keys.models import SigningKey
 from auth_service.keys.sealing import Seal
-from auth_service.keys.service import SecretKeyChanged, rotate
+from auth_service.keys.service import KeyRing, SecretKeyChanged, rotate
 from auth_service.tokens import issuer
 from shared.clients.auth import FRESH_FOR
 from shared.database import Sessions
@@ -24,10 +25,37 @@ from tests.auth_service.logins import Json, bearing, log_in
 JWKS = "/.well-known/jwks.json"
 
 
+class Looks:
+    """Counts how often replicas have looked for new keys, so that a test can tell that nothing came of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def again(self) -> None:
+        """Until two replicas have looked twice, or one of them four times."""
+        enough = self.count + 4
+
+        async def looked() -> bool:
+            return self.count >= enough
+
+        await eventually(looked)
+
+
 @pytest.fixture
-def quick_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """Replicas that look for new keys all the time, so that the tests need not wait for half a minute."""
+    looks = Looks()
+    load = KeyRing.load
+
+    async def counted(ring: KeyRing) -> None:
+        try:
+            await load(ring)
+        finally:
+            looks.count += 1
+
+    monkeypatch.setattr(KeyRing, "load", counted)
     monkeypatch.setattr(service, "RELOAD_EVERY", 0.02)
+    return looks
 
 
 async def rotated(sessions: Sessions, *, at_once: bool = False, secret: str = SECRET) -> str:
@@ -44,7 +72,7 @@ async def let_pass(sessions: Sessions, minutes: float) -> None:
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 # neither the database nor a replica sets an event
             await asyncio.sleep(0.02)
 
 
@@ -70,9 +98,8 @@ async def status(auth: httpx2.AsyncClient, tokens: Json) -> int:
     return (await auth.get("/api/auth/me", headers=bearing(tokens))).status_code
 
 
-@pytest.mark.usefixtures("quick_replicas")
 async def test_a_rotation_is_published_then_signs_then_retires_the_old_key(
-    start_auth: StartAuth, sessions: Sessions
+    start_auth: StartAuth, sessions: Sessions, looks: Looks
 ) -> None:
     async with start_auth() as one, start_auth() as two:
         (old,) = await published(one)
@@ -82,7 +109,7 @@ async def test_a_rotation_is_published_then_signs_then_retires_the_old_key(
         assert {kid_of(await log_in(auth)) for auth in (one, two)} == {old}
 
         await let_pass(sessions, minutes=9.9)
-        await asyncio.sleep(0.1)  # the replicas have looked again, and nothing changes
+        await looks.again()
         assert {kid_of(await log_in(auth)) for auth in (one, two)} == {old}
 
         await let_pass(sessions, minutes=0.2)
@@ -96,7 +123,7 @@ async def test_a_rotation_is_published_then_signs_then_retires_the_old_key(
         assert [await status(two, tokens) for tokens in (before, after)] == [200, 200]
 
         await let_pass(sessions, minutes=19)
-        await asyncio.sleep(0.1)
+        await looks.again()
         assert [await status(auth, before) for auth in (one, two)] == [200, 200]
 
         await let_pass(sessions, minutes=1.2)
@@ -105,7 +132,7 @@ async def test_a_rotation_is_published_then_signs_then_retires_the_old_key(
         assert [await status(auth, after) for auth in (one, two)] == [200, 200]
 
 
-@pytest.mark.usefixtures("quick_replicas")
+@pytest.mark.usefixtures("looks")
 async def test_a_rotation_at_once_signs_everywhere_and_logs_nobody_out(
     start_auth: StartAuth, sessions: Sessions
 ) -> None:
@@ -177,13 +204,14 @@ async def test_a_rotation_is_audited(start_auth: StartAuth, sessions: Sessions) 
     assert (event.action, event.actor, event.target) == ("signing_key.rotate", "operator", kid)
 
 
-@pytest.mark.usefixtures("quick_replicas")
-async def test_keys_stay_in_use_while_the_database_cannot_tell_them(start_auth: StartAuth, sessions: Sessions) -> None:
+async def test_keys_stay_in_use_while_the_database_cannot_tell_them(
+    start_auth: StartAuth, sessions: Sessions, looks: Looks
+) -> None:
     async with start_auth() as auth:
         tokens = await log_in(auth)
         async with sessions.begin() as session:
             await session.execute(text("ALTER TABLE auth.signing_keys RENAME TO away"))
-        await asyncio.sleep(0.1)  # several looks fail
+        await looks.again()
         assert await status(auth, tokens) == 200
         assert kid_of(await log_in(auth)) == kid_of(tokens)
         async with sessions.begin() as session:
@@ -192,7 +220,7 @@ async def test_keys_stay_in_use_while_the_database_cannot_tell_them(start_auth: 
         await publish(auth, kids=[new, kid_of(tokens)])
 
 
-@pytest.mark.usefixtures("quick_replicas")
+@pytest.mark.usefixtures("looks")
 async def test_a_deleted_key_is_refused_and_without_any_nobody_logs_in(
     start_auth: StartAuth, sessions: Sessions
 ) -> None:
@@ -206,7 +234,7 @@ async def test_a_deleted_key_is_refused_and_without_any_nobody_logs_in(
         assert (await auth.post("/api/auth/token", json=body)).status_code == 503
 
 
-@pytest.mark.usefixtures("quick_replicas")
+@pytest.mark.usefixtures("looks")
 async def test_a_retired_key_is_deleted_a_day_later(
     start_auth: StartAuth, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,10 +247,18 @@ async def test_a_retired_key_is_deleted_a_day_later(
     async def one_is_kept() -> bool:
         return await kept() == 1
 
+    passes = Looks()
+    clean = repository.delete_retired_signing_keys
+
+    async def counted(session: AsyncSession, *, after: timedelta) -> None:
+        await clean(session, after=after)
+        passes.count += 1
+
+    monkeypatch.setattr(keeping, "delete_retired_signing_keys", counted)
     async with start_auth():
         await rotated(sessions, at_once=True)
         await let_pass(sessions, minutes=23 * 60)
-        await asyncio.sleep(0.1)
+        await passes.again()
         assert await kept() == 2
         await let_pass(sessions, minutes=2 * 60)
         await eventually(one_is_kept)
@@ -234,7 +270,7 @@ def test_the_times_of_a_rotation_fit_each_other() -> None:
     assert service.OVERLAP.total_seconds() > issuer.LIFE + 2 * service.RELOAD_EVERY
 
 
-@pytest.mark.usefixtures("quick_replicas")
+@pytest.mark.usefixtures("looks")
 async def test_a_jwks_is_given_once_for_each_of_its_versions(start_auth: StartAuth, sessions: Sessions) -> None:
     async with start_auth() as auth:
         first = await auth.get(JWKS)

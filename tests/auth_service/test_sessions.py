@@ -4,14 +4,19 @@ import asyncio
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text, update
 
 from auth_service import keeping
 from auth_service.audit.models import AuditEvent
+from auth_service.keys.sealing import Seal
+from auth_service.keys.service import KeyRing
 from auth_service.revocations.models import Revocation
 from auth_service.sessions.models import LoginSession, RefreshToken
+from auth_service.sessions.service import end_logins
+from auth_service.tokens.issuer import TokenIssuer
+from auth_service.users.models import User
 from shared.database import Sessions
-from tests.auth_service.conftest import StartAuth
+from tests.auth_service.conftest import SECRET, StartAuth
 from tests.auth_service.factories import PASSWORD, make_user
 from tests.auth_service.logins import Json, bearing, claims_of, log_in, refresh
 from tests.auth_service.test_refresh import DAY, assert_refused, let_pass, subjects
@@ -209,6 +214,77 @@ async def test_renewals_and_logouts_everywhere_at_once_leave_nothing_alive(
 )
 async def test_without_a_token_nothing_is_seen_or_ended(auth: httpx2.AsyncClient, method: str, path: str) -> None:
     assert (await auth.request(method, path)).status_code == 401
+
+
+async def token_of_an_api_key(sessions: Sessions, tokens: Json) -> Json:
+    """As the exchange of an API key makes them."""
+    ring = KeyRing(sessions, Seal(SECRET))
+    await ring.load()
+    issuer = TokenIssuer(ring, issuer="http://localhost:8000")
+    claims = claims_of(tokens)
+    token = issuer.issue(
+        claims["sub"], organization_id=claims["org"], scopes=claims["scope"].split(), session_id="key_" + "0" * 32
+    )
+    return {"access_token": token.access_token}
+
+
+async def test_an_api_key_sees_and_ends_no_sessions(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    """Whoever finds one must not learn where its owner logs in, or lock them out."""
+    tokens = await log_in(auth)
+    key = bearing(await token_of_an_api_key(sessions, tokens))
+    assert (await auth.get("/api/auth/me", headers=key)).status_code == 200
+    answers = [
+        await auth.post("/api/auth/logout", headers=key),
+        await auth.get(SESSIONS, headers=key),
+        await auth.delete(SESSIONS, headers=key),
+        await auth.delete(f"{SESSIONS}/{sid(tokens)}", headers=key),
+    ]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "not_a_login")}
+    assert await subjects(sessions) == []
+
+
+async def test_the_token_of_an_api_key_is_not_revoked_here(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    key = await token_of_an_api_key(sessions, await log_in(auth))
+    answer = await auth.post(REVOKE, data={"token": key["access_token"]})
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_token_type")
+    assert await subjects(sessions) == []
+
+
+async def waiting_for_locks(sessions: Sessions) -> int:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with sessions() as session:
+        return int((await session.execute(text(waiting))).scalar_one())
+
+
+@pytest.mark.parametrize("how", ["login", "renewal"])
+async def test_a_user_who_is_being_disabled_gets_no_session(
+    auth: httpx2.AsyncClient, sessions: Sessions, how: str
+) -> None:
+    """The one waits for the other, whichever is first: no token is made behind the back of a revocation."""
+    user = await make_user(sessions)
+    tokens = await log_in(auth, "ana", PASSWORD)
+    async with sessions.begin() as session:
+        await session.execute(update(User).where(User.id == user.id).values(disabled_at=func.now()))
+        body = {"username": "ana", "password": PASSWORD}
+        asking = auth.post("/api/auth/token", json=body) if how == "login" else refresh(auth, tokens["refresh_token"])
+        answer = asyncio.create_task(asking)
+        async with asyncio.timeout(10):
+            while await waiting_for_locks(sessions) == 0:  # noqa: ASYNC110 # the database sets no event
+                await asyncio.sleep(0.02)
+    assert (await answer).json()["error"] == "invalid_grant"
+    async with sessions() as session:
+        assert await session.scalar(select(func.count()).select_from(LoginSession)) == 1
+
+
+async def test_sessions_that_were_ended_for_a_user_stay_ended(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    user = await make_user(sessions)
+    spared, ended = await log_in(auth, "ana", PASSWORD), await log_in(auth, "ana", PASSWORD)
+    async with sessions.begin() as session:
+        assert await end_logins(session, user.id, organization_id="org_other") == 0
+        assert await end_logins(session, user.id, organization_id=user.organization_id, but=sid(spared)) == 1
+    assert await subjects(sessions) == [sid(ended)]
+    assert_refused(await refresh(auth, ended["refresh_token"]))
+    assert (await refresh(auth, spared["refresh_token"])).status_code == 200
 
 
 async def test_what_happens_to_sessions_is_audited(auth: httpx2.AsyncClient, sessions: Sessions) -> None:

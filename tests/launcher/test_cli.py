@@ -18,6 +18,7 @@ from tests.launcher.homes import BIN, Home
         (["up", "--help"], "--port N"),
         (["migrate", "--help"], "Changes nothing where nothing is due"),
         (["doctor", "--help"], "says how to mend"),
+        (["keys", "rotate", "--help"], "Nobody is logged out"),
         (["--version"], f"synapscale {__version__}"),
     ],
     ids=" ".join,
@@ -30,16 +31,16 @@ def test_help_is_there_at_once(home: Home, arguments: list[str], told: str) -> N
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["up", "--port", "many"]], ids=["nothing", "unknown", "no number"])
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["up", "--port", "many"], ["keys"]], ids=" ".join)
 def test_wrong_usage_is_told(home: Home, arguments: list[str]) -> None:
     done = home.run("synapscale", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: synapscale")
 
 
-@pytest.mark.parametrize("command", ["up", "migrate", "doctor"])
-def test_the_wrong_folder_is_told(tmp_path: Path, command: str) -> None:
-    done = subprocess.run([BIN / "synapscale", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("command", [["up"], ["migrate"], ["doctor"], ["keys", "list"]], ids=" ".join)
+def test_the_wrong_folder_is_told(tmp_path: Path, command: list[str]) -> None:
+    done = subprocess.run([BIN / "synapscale", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "synapscale: There is no folder migrations/ here. Run this in SynapScale's own folder.\n"
     assert list(tmp_path.iterdir()) == []
