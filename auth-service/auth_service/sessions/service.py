@@ -35,16 +35,13 @@ class Family:
 
     @property
     def lasts(self) -> bool:
+        """Unused refresh tokens expire with it."""
         return self.login.revoked_at is None and self.login.expires_at > self.now
 
     @property
     def is_reused(self) -> bool:
         """The token was used, and not just now: somebody who should not have it has it."""
         return self.token.used_at is not None and self.now - self.token.used_at > GRACE
-
-    @property
-    def has_expired(self) -> bool:
-        return self.token.used_at is None and self.token.expires_at <= self.now
 
 
 class Families:

@@ -112,7 +112,7 @@ class TokenService:
         if family.is_reused:
             await end_reused(session, family, origin=origin)
             return None
-        if family.has_expired or login.client_id != (asked.client_id or CLIENT_ID):
+        if login.client_id != (asked.client_id or CLIENT_ID):
             return None
         if member is None or member.user.disabled_at is not None:
             return None
