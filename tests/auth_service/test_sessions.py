@@ -1,6 +1,7 @@
 """Logging out, here and everywhere; RFC 7009; and the list of one's own logins."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import pytest
@@ -256,15 +257,22 @@ async def waiting_for_locks(sessions: Sessions) -> int:
         return int((await session.execute(text(waiting))).scalar_one())
 
 
-@pytest.mark.parametrize("how", ["login", "renewal"])
-async def test_a_user_who_is_being_disabled_gets_no_session(
-    auth: httpx2.AsyncClient, sessions: Sessions, how: str
+@pytest.mark.parametrize(
+    ("how", "change"),
+    [
+        ("login", {"disabled_at": func.now()}),
+        ("renewal", {"disabled_at": func.now()}),
+        ("login", {"password_hash": "another"}),
+    ],
+)
+async def test_a_user_who_is_being_disabled_or_changes_the_password_gets_no_session(
+    auth: httpx2.AsyncClient, sessions: Sessions, how: str, change: dict[str, Any]
 ) -> None:
     """The one waits for the other, whichever is first: no token is made behind the back of a revocation."""
     user = await make_user(sessions)
     tokens = await log_in(auth, "ana", PASSWORD)
     async with sessions.begin() as session:
-        await session.execute(update(User).where(User.id == user.id).values(disabled_at=func.now()))
+        await session.execute(update(User).where(User.id == user.id).values(change))
         body = {"username": "ana", "password": PASSWORD}
         asking = auth.post("/api/auth/token", json=body) if how == "login" else refresh(auth, tokens["refresh_token"])
         answer = asyncio.create_task(asking)

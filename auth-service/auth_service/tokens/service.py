@@ -83,11 +83,11 @@ class TokenService:
                 )
 
     async def _log_in(self, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
-        """Looks again at the user, who may have been disabled while the password was verified."""
+        """Looks again at the user: disabled, or with another password, since this one was verified?"""
         organization_id = asked.organization_id or found.organization.id
         async with self._sessions.begin() as session:
             member = await lock_member(session, found.user.id, organization_id=organization_id)
-            if member is None or member.user.disabled_at is not None:
+            if member is None or member.user.disabled_at is not None or self._has_new_password(member, since=found):
                 raise WrongCredentials
             scopes = narrowed(ROLES[member.role], asked.scope)
             login, raw = await self._families.start(
@@ -122,6 +122,11 @@ class TokenService:
             login.organization_id = asked.organization_id
         successor = await self._families.renew(session, family, raw, origin=origin)
         return self._token(login, member, scopes=scopes, refresh_token=successor)
+
+    def _has_new_password(self, member: Member, *, since: Member) -> bool:
+        """Whether it was changed; that an outdated hash was made anew is no change."""
+        old = since.user.password_hash
+        return old is not None and member.user.password_hash != old and not self._passwords.is_outdated(old)
 
     def _token(self, login: LoginSession, member: Member, *, scopes: Collection[str], refresh_token: str) -> LoginToken:
         token = self._issuer.issue(
