@@ -14,7 +14,8 @@ from shared.ids import new_id
 log = structlog.get_logger("access")
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
-_QUIET_PATHS = ("/health",)
+_QUIET_PATHS = ("/health", "/internal/auth/revocations")
+"""What is asked every few seconds for ever."""
 
 
 def request_id_of(scope: Mapping[str, Any]) -> str:

@@ -109,6 +109,7 @@ def test_what_is_of_no_use_any_more_is_forgotten() -> None:
 async def test_an_outage_changes_nothing_that_is_known_and_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revocations_module, "STALE_AFTER", 0.1)
     feed = Feed()
+    caller, other = [principal(issued_at=time.time(), session_id=session_id) for session_id in ("ses_1", "ses_2")]
     feed.revoke("ses_1")
     with capture_logs() as logs:
         async with following(feed) as revocations:
@@ -117,13 +118,24 @@ async def test_an_outage_changes_nothing_that_is_known_and_is_logged_once(monkey
             await eventually(lambda: revocations.problem is not None)
             asked = feed.asked
             await eventually(lambda: feed.asked > asked + 5)
-            assert revocations.is_revoked(principal(issued_at=time.time()))
+            assert revocations.is_revoked(caller)
             assert [entry["event"] for entry in logs] == ["no news of revocations"]
             feed.revoke("ses_2")
             feed.away = False
-            await eventually(lambda: revocations.is_revoked(principal(issued_at=time.time(), session_id="ses_2")))
+            await eventually(lambda: revocations.is_revoked(other))
             assert revocations.problem is None
     assert [entry["event"] for entry in logs] == ["no news of revocations", "news of revocations again"]
+
+
+async def test_a_database_that_was_restored_and_counts_from_an_earlier_number_is_heard() -> None:
+    feed = Feed()
+    for _ in range(5):
+        feed.revoke("ses_2")
+    caller = principal(issued_at=time.time())
+    async with following(feed) as revocations:
+        feed.rows.clear()
+        feed.revoke("ses_1")
+        await eventually(lambda: revocations.is_revoked(caller))
 
 
 async def test_a_feed_that_hangs_is_given_up_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

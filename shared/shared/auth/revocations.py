@@ -22,6 +22,8 @@ POLL_TIMEOUT = 2.0
 """Seconds; together less than the five within which a revocation is in force everywhere."""
 STALE_AFTER = 15.0
 """Seconds without news after which health says so."""
+READ_ANEW_EVERY = 30
+"""Polls after which everything is read again: a database that was restored counts on from an earlier number."""
 PAGE = 1000
 
 
@@ -93,6 +95,7 @@ class Follower:
         self._feed = feed
         self._revocations = revocations
         self._after = 0
+        self._polls = 0
         self._is_cut_off = False
 
     async def follow(self, asked: asyncio.Event) -> None:
@@ -105,6 +108,9 @@ class Follower:
             await asyncio.sleep(max(0.0, POLL_EVERY - (clock() - started)))
 
     async def _poll(self) -> None:
+        if self._polls % READ_ANEW_EVERY == 0:
+            self._after = 0
+        self._polls += 1
         try:
             async with asyncio.timeout(POLL_TIMEOUT):
                 while await self._read_page() == PAGE:

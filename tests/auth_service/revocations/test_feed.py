@@ -9,9 +9,13 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
+from auth_service.grants.service import LIFE_OF_A_TOKEN
 from auth_service.revocations.models import Revocation
 from auth_service.revocations.service import revoke
+from auth_service.tokens.issuer import LIFE
+from shared.auth.revocations import KEPT_FOR, LONGEST_LIFE
 from shared.auth.services import service_authorization, service_key
+from shared.auth.tokens import CLOCK_SKEW
 from shared.database import Sessions
 from tests.auth_service.conftest import ADMIN_PASSWORD, StartAuth
 from tests.tokens import SECRET, make_token
@@ -88,6 +92,10 @@ async def test_it_says_when_in_seconds_since_the_epoch(auth: httpx2.AsyncClient,
         now = (await session.scalar(select(func.extract("epoch", func.clock_timestamp())))) or 0
     (row,) = (await read(auth))["data"]
     assert float(now) - 5 < row["revoked_at"] <= float(now)
+
+
+def test_no_token_outlives_the_revocation_that_ends_it() -> None:
+    assert max(LIFE, LIFE_OF_A_TOKEN) <= LONGEST_LIFE < KEPT_FOR - 2 * CLOCK_SKEW
 
 
 @pytest.mark.parametrize("query", [{"after": -1}, {"after": 2**63}, {"limit": 0}, {"limit": 1001}])
