@@ -11,6 +11,7 @@ from jwt.algorithms import ECAlgorithm
 
 from shared.auth import KeySource
 from shared.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from shared.errors import DomainError, install_error_handlers
 from shared.ids import new_id
 from shared.upstreams import InProcessUpstream
 
@@ -70,7 +71,7 @@ def bearer(**token: Any) -> dict[str, str]:
 
 
 def auth_stub() -> InProcessUpstream:
-    """Publishes the tests' key, as auth-service publishes its own, and has revoked nothing."""
+    """Publishes the tests' key, as auth-service publishes its own, has revoked nothing, and exchanges nothing."""
     app = FastAPI()
 
     @app.get("/.well-known/jwks.json")
@@ -81,4 +82,13 @@ def auth_stub() -> InProcessUpstream:
     async def revocations() -> dict[str, Any]:
         return {"data": [], "next": None}
 
+    @app.post("/internal/auth/token")
+    async def refuse() -> None:
+        raise SubjectTokenRefused
+
+    install_error_handlers(app)
     return InProcessUpstream("auth", app=app)
+
+
+class SubjectTokenRefused(DomainError):
+    status, code = 400, "subject_token_refused"

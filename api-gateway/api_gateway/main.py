@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api_gateway import health, openapi
 from api_gateway.authentication import Authentication
+from api_gateway.exchanged import ExchangedTokens
 from api_gateway.openapi import MergedDocument, mount_docs_files
 from api_gateway.proxy import Proxy
 from api_gateway.settings import Settings
@@ -38,7 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
             yield {
                 "upstreams": upstreams,
                 "revocations": known.revocations,
-                "authentication": Authentication(known.verifier),
+                "authentication": Authentication(
+                    known.verifier, exchanged=ExchangedTokens(known.client), issuer=settings.public_url
+                ),
                 "openapi": MergedDocument(upstreams, app.openapi()),
             }
 

@@ -3,9 +3,12 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_gateway.authentication import Authentication
+from api_gateway.credentials import with_token
 from api_gateway.requests import LimitedBody, check_framing, check_path, headers_to_pass_on
-from api_gateway.upstreams import find_route
-from shared.errors import DomainError, error_response
+from api_gateway.upstreams import Route, find_route
+from shared.auth import Principal
+from shared.errors import DomainError, InsufficientScope, error_response
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +50,22 @@ class Proxy:
         if route is None:
             await self._app(scope, receive, send)
             return
+        headers = headers_to_pass_on(scope)
         if not route.public:
-            await scope["state"]["authentication"].principal_of(scope)
-        onward = {**scope, "headers": headers_to_pass_on(scope)}
+            principal = await self._let_in(scope, route)
+            headers = with_token(headers, principal.token)
+        onward = {**scope, "headers": headers}
         upstream = scope["state"]["upstreams"][route.service]
         await upstream.forward(onward, receive, send, answer_timeout=self._upstream_timeout)
+
+    async def _let_in(self, scope: Scope, route: Route) -> Principal:
+        """Raises what `Authentication` raises, and InsufficientScope."""
+        authentication: Authentication = scope["state"]["authentication"]
+        principal = await authentication.principal_of(scope, api_key_header=route.api_key_header)
+        needed = route.scope_for(scope["method"])
+        if needed is not None and needed not in principal.scopes:
+            raise InsufficientScope(needed)
+        return principal
 
 
 class _Answer:

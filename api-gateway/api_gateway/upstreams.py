@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 SERVICES = ("auth", "llm", "chat")
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Route(NamedTuple):
@@ -12,6 +13,15 @@ class Route(NamedTuple):
     service: str
     public: bool = False
     """Whether it may be asked without a credential."""
+    read: str | None = None
+    """The scope that GET and HEAD need; None leaves it to the service."""
+    write: str | None = None
+    """The scope that all other methods need."""
+    api_key_header: bool = False
+    """Whether `x-api-key` counts as a credential, as Anthropic's clients send it."""
+
+    def scope_for(self, method: str) -> str | None:
+        return self.read if method in READING else self.write
 
 
 TABLE = (
@@ -20,9 +30,10 @@ TABLE = (
     Route("/api/auth/token", "auth", public=True),
     Route("/api/auth/revoke", "auth", public=True),
     Route("/api/auth", "auth"),
-    Route("/api/llm", "llm"),
-    Route("/v1", "llm"),
-    Route("/api/chat", "chat"),
+    Route("/api/llm", "llm", read="llm:read", write="llm:invoke"),
+    Route("/v1", "llm", read="llm:read", write="llm:invoke"),
+    Route("/v1/messages", "llm", read="llm:read", write="llm:invoke", api_key_header=True),
+    Route("/api/chat", "chat", read="chat:read", write="chat:write"),
 )
 _LONGEST_FIRST = sorted(TABLE, key=lambda route: -len(route.prefix))
 

@@ -54,7 +54,11 @@ async def list_api_keys(
 
 
 async def find_live_key(session: AsyncSession, key_hash: bytes) -> LiveKey | None:
-    """None where it was revoked or has expired, or where its owner is disabled or has left the organization."""
+    """None where it was revoked or has expired, or where its owner is disabled or has left the organization.
+
+    All of them stay as they are until the transaction ends: whoever revokes waits, so that a token which is made
+    meanwhile counts as made before.
+    """
     now = func.now()
     found = await session.execute(
         select(
@@ -74,6 +78,7 @@ async def find_live_key(session: AsyncSession, key_hash: bytes) -> LiveKey | Non
             or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
             User.disabled_at.is_(None),
         )
+        .with_for_update(of=(ApiKey, User, Membership), read=True)
     )
     row = found.one_or_none()
     if row is None:

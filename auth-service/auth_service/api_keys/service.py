@@ -202,15 +202,20 @@ class ApiKeyExchanger(Exchanger):
             raise SubjectTokenRefused("This is not an API key.")
         async with self._sessions.begin() as session:
             live = await repository.find_live_key(session, hashed(asked.subject_token))
-            if live is not None and live.is_due:
+            if live is None or live.seconds_left == 0:
+                raise SubjectTokenRefused("The API key is unknown, or does not hold any more.")
+            token = self._issue(live, asked.scope)
+        if live.is_due:
+            async with self._sessions.begin() as session:  # of its own, as the other shares its lock with others
                 await repository.note_use(session, live.key.id)
-        if live is None or live.seconds_left == 0:
-            raise SubjectTokenRefused("The API key is unknown, or does not hold any more.")
+        return token
+
+    def _issue(self, live: repository.LiveKey, scope: str | None) -> Token:
         key = live.key
         return self._issuer.issue(
             key.user_id,
             organization_id=key.organization_id,
-            scopes=narrowed([scope for scope in ROLES[live.role] if scope in key.scopes], asked.scope),
+            scopes=narrowed([each for each in ROLES[live.role] if each in key.scopes], scope),
             session_id=key.id,
             life=LIFE if live.seconds_left is None else min(LIFE, live.seconds_left),
             policy=policy_of(key),

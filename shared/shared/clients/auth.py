@@ -134,7 +134,11 @@ class AuthClient(RevocationFeed):
 
         The problem `subject_token_refused` says that the grant, or what it rests on, has ended for good.
         """
-        form = {"grant_type": EXCHANGE, "subject_token": grant_id, "subject_token_type": GRANT}
+        return await self.exchange(grant_id, kind=GRANT, scopes=scopes)
+
+    async def exchange(self, subject_token: str, *, kind: str, scopes: Iterable[str] = ()) -> ExchangedToken:
+        """What a credential of that kind (see `shared.auth.exchange`) is worth; `subject_token_refused`: nothing."""
+        form = {"grant_type": EXCHANGE, "subject_token": subject_token, "subject_token_type": kind}
         if scope := " ".join(scopes):
             form["scope"] = scope
         return _read(await self._ask("POST", "/internal/auth/token", data=form), ExchangedToken)

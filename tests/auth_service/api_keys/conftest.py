@@ -11,8 +11,9 @@ from auth_service.users.models import User
 from shared.auth.exchange import API_KEY, EXCHANGE
 from shared.auth.services import service_authorization
 from shared.database import Sessions
-from tests.auth_service.conftest import ADMIN_PASSWORD, SECRET
+from tests.auth_service.conftest import ADMIN_PASSWORD
 from tests.auth_service.factories import PASSWORD, make_user
+from tests.tokens import SECRET
 
 KEYS = "/api/auth/api-keys"
 GATEWAY = service_authorization(SECRET, "gateway")

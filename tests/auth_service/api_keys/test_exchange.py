@@ -18,7 +18,7 @@ from shared.auth.services import service_authorization
 from shared.database import Sessions
 from tests.auth_service.api_keys.conftest import Caller, exchange
 from tests.auth_service.api_keys.test_keys import SETTINGS
-from tests.auth_service.conftest import SECRET
+from tests.tokens import SECRET
 
 
 def claims_of(answer: httpx2.Response) -> dict[str, Any]:
