@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from shared.errors import BadGateway, DomainError, GatewayTimeout, NotFound, Unavailable, Unprocessable
+from shared.errors import BadGateway, DomainError, Forbidden, GatewayTimeout, NotFound, Unavailable, Unprocessable
 
 
 class Kind(StrEnum):
@@ -51,6 +51,15 @@ class ModelNotFound(NotFound):
         shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
         there_are = f"There are: {shown}." if known else "No model is configured."
         super().__init__(f"The model {model!r} does not exist. {there_are}", models=known[:100], param="model")
+
+
+class ModelNotAllowed(Forbidden):
+    """The API key is for other models."""
+
+    code, title = "model_not_allowed", "The API key may not use this model"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The API key may not use the model {model!r}.", param="model")
 
 
 class RejectedRequest(DomainError):

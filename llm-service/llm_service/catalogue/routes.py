@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from llm_service.catalogue.schemas import Model, Models, OpenAIModel, OpenAIModels
 from llm_service.catalogue.service import Catalogue, ListedModel
 from llm_service.errors import ModelNotFound
-from shared.auth import Principal, requires
+from shared.auth import Policy, Principal, requires
 from shared.error_docs import OPENAI_ERROR_DOCS
 
 router = APIRouter(tags=["llm"])
@@ -24,27 +24,32 @@ LlmReader = Annotated[Principal, Depends(requires("llm:read"))]
 
 
 @router.get("/api/llm/models", summary="List models and routes")
-async def list_models(_: LlmReader, models: CatalogueOfModels) -> Models:
-    return Models(data=[Model.of(model) for model in await models.models()])
+async def list_models(principal: LlmReader, models: CatalogueOfModels) -> Models:
+    return Models(data=[Model.of(model) for model in await _allowed(models, principal.policy)])
 
 
 @router.get("/api/llm/models/{model_id:path}", summary="Read a model or route")
-async def read_model(model_id: str, _: LlmReader, models: CatalogueOfModels) -> Model:
-    return Model.of(await _one(model_id, models))
+async def read_model(model_id: str, principal: LlmReader, models: CatalogueOfModels) -> Model:
+    return Model.of(await _one(model_id, models, principal.policy))
 
 
 @openai_router.get("/v1/models", summary="List models (OpenAI)")
-async def list_openai_models(_: LlmReader, models: CatalogueOfModels) -> OpenAIModels:
-    return OpenAIModels(data=[OpenAIModel.of(model) for model in await models.models()])
+async def list_openai_models(principal: LlmReader, models: CatalogueOfModels) -> OpenAIModels:
+    return OpenAIModels(data=[OpenAIModel.of(model) for model in await _allowed(models, principal.policy)])
 
 
 @openai_router.get("/v1/models/{model_id:path}", summary="Read a model (OpenAI)")
-async def read_openai_model(model_id: str, _: LlmReader, models: CatalogueOfModels) -> OpenAIModel:
-    return OpenAIModel.of(await _one(model_id, models))
+async def read_openai_model(model_id: str, principal: LlmReader, models: CatalogueOfModels) -> OpenAIModel:
+    return OpenAIModel.of(await _one(model_id, models, principal.policy))
 
 
-async def _one(model_id: str, models: Catalogue) -> ListedModel:
-    known = await models.models()
+async def _allowed(models: Catalogue, policy: Policy) -> list[ListedModel]:
+    """What the caller's API key may use: what it may not is not there."""
+    return [model for model in await models.models() if policy.allows(model.id)]
+
+
+async def _one(model_id: str, models: Catalogue, policy: Policy) -> ListedModel:
+    known = await _allowed(models, policy)
     for model in known:
         if model.id == model_id:
             return model

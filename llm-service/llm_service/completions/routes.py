@@ -9,7 +9,7 @@ from llm_service.completions.service import Completions
 from llm_service.completions.writers import DialectWriter, NativeWriter, Writer
 from llm_service.dialects import OPENAI
 from llm_service.dialects.ingress import Ingress
-from shared.auth import Principal, requires
+from shared.auth import Policy, Principal, requires
 from shared.disconnect import unless_client_leaves
 from shared.error_docs import OPENAI_ERROR_DOCS
 from shared.sse import EventStream
@@ -28,20 +28,23 @@ LlmInvoker = Annotated[Principal, Depends(requires("llm:invoke"))]
 
 
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
-async def create_completion(request: Request, _: LlmInvoker, service: CompletionService) -> Response:
+async def create_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, ingress, NativeWriter(ingress), service)
+    return await _answer(request, ingress, NativeWriter(ingress), service, policy=principal.policy)
 
 
 @openai_router.post("/v1/chat/completions", summary="Complete a chat (OpenAI)", **OPENAI_COMPLETION_DOCS)
-async def create_openai_completion(request: Request, _: LlmInvoker, service: CompletionService) -> Response:
+async def create_openai_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, ingress, DialectWriter(ingress), service)
+    return await _answer(request, ingress, DialectWriter(ingress), service, policy=principal.policy)
 
 
-async def _answer(request: Request, ingress: Ingress, writer: Writer, service: Completions) -> Response:
+async def _answer(
+    request: Request, ingress: Ingress, writer: Writer, service: Completions, *, policy: Policy
+) -> Response:
     if ingress.stream:
         headers: dict[str, str] = {}
-        return EventStream(service.streamed(ingress, writer, headers=headers), headers=headers, on_error=writer.fail)
-    answer = await unless_client_leaves(request.receive, service.whole(ingress))
+        frames = service.streamed(ingress, writer, policy=policy, headers=headers)
+        return EventStream(frames, headers=headers, on_error=writer.fail)
+    answer = await unless_client_leaves(request.receive, service.whole(ingress, policy=policy))
     return Response(answer.body, headers=answer.headers, media_type="application/json")

@@ -15,6 +15,7 @@ from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
 from llm_service.routing.engine import AllFailed, Committed, Engine
 from llm_service.routing.plan import plan
+from shared.auth import Policy
 
 READABLE = "!#$&'()*+,/:;=?@[] "
 """What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""
@@ -33,9 +34,9 @@ class Completions:
         self._catalogue = catalogue
         self._engine = engine
 
-    async def whole(self, ingress: Ingress) -> WholeAnswer:
-        """Raises what the client is to be told: ModelNotFound, RejectedRequest, RateLimited, Unavailable, …"""
-        targets = await plan(ingress, self._catalogue)
+    async def whole(self, ingress: Ingress, *, policy: Policy) -> WholeAnswer:
+        """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, RejectedRequest, Unavailable, …"""
+        targets = await plan(ingress, self._catalogue, policy=policy)
         async with aclosing(self._engine.run(ingress, targets)) as run:
             committed = await self._committed(run, ingress)
             answer, raw = Answer(), b""
@@ -51,12 +52,14 @@ class Completions:
         body = raw if relayed else msgspec.json.encode(ingress.dialect.render_answer(answer))
         return WholeAnswer(body, _headers(committed))
 
-    async def streamed(self, ingress: Ingress, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
+    async def streamed(
+        self, ingress: Ingress, writer: Writer, *, policy: Policy, headers: dict[str, str]
+    ) -> AsyncGenerator[bytes]:
         """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
 
         Raises as `whole` does, before the first frame.
         """
-        targets = await plan(ingress, self._catalogue)
+        targets = await plan(ingress, self._catalogue, policy=policy)
         async with aclosing(self._engine.run(ingress, targets)) as run:
             committed = await self._committed(run, ingress)
             headers.update(_headers(committed))
