@@ -1,0 +1,104 @@
+"""All SQL about users of other issuers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.organizations.models import Membership, Organization
+from auth_service.sessions.models import LoginSession
+from auth_service.users.models import ExternalIdentity, User
+from auth_service.users.repository import add_user
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who somebody is at an issuer, in an organization here."""
+
+    issuer: str
+    subject: str
+    organization_id: str
+
+
+async def lock_subject(session: AsyncSession, subject: Subject) -> None:
+    """Until the transaction ends: of several replicas that see somebody first, one makes the user."""
+    name = f"{subject.issuer}\n{subject.subject}\n{subject.organization_id}"
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+async def organization_exists(session: AsyncSession, organization_id: str) -> bool:
+    return await session.scalar(select(Organization.id).where(Organization.id == organization_id)) is not None
+
+
+async def find_user(session: AsyncSession, subject: Subject) -> tuple[User, str | None] | None:
+    """The user and their role; no role where they do not belong to the organization any more.
+
+    The user stays as they are until the transaction ends.
+    """
+    found = await session.execute(
+        select(User, Membership.role)
+        .join(ExternalIdentity, ExternalIdentity.user_id == User.id)
+        .outerjoin(
+            Membership,
+            (Membership.user_id == User.id) & (Membership.organization_id == ExternalIdentity.organization_id),
+        )
+        .where(
+            ExternalIdentity.issuer == subject.issuer,
+            ExternalIdentity.subject == subject.subject,
+            ExternalIdentity.organization_id == subject.organization_id,
+        )
+        .with_for_update(of=User, read=True)
+    )
+    row = found.one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def add_external_user(session: AsyncSession, user: User, *, subject: Subject, role: str) -> bool:
+    """False, and nothing done, where the username is taken."""
+    try:
+        async with session.begin_nested():
+            await add_user(session, user, role=role)
+            session.add(
+                ExternalIdentity(
+                    issuer=subject.issuer,
+                    subject=subject.subject,
+                    organization_id=subject.organization_id,
+                    user_id=user.id,
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+async def email_exists(session: AsyncSession, email: str) -> bool:
+    return await session.scalar(select(User.id).where(User.email == email)) is not None
+
+
+async def change_role(session: AsyncSession, user_id: str, *, organization_id: str, role: str) -> None:
+    await session.execute(
+        update(Membership)
+        .where(Membership.user_id == user_id, Membership.organization_id == organization_id)
+        .values(role=role)
+    )
+
+
+async def keep_session(session: AsyncSession, login: LoginSession) -> bool:
+    """Whether the session holds; it is added where it is new. It stays as it is until the transaction ends."""
+    values = {
+        "id": login.id,
+        "user_id": login.user_id,
+        "organization_id": login.organization_id,
+        "client_id": login.client_id,
+        "address": login.address,
+        "user_agent": login.user_agent,
+        "expires_at": login.expires_at,
+    }
+    await session.execute(insert(LoginSession).values(values).on_conflict_do_nothing())
+    revoked_at: datetime | None = await session.scalar(
+        select(LoginSession.revoked_at).where(LoginSession.id == login.id).with_for_update(read=True)
+    )
+    return revoked_at is None
