@@ -87,12 +87,13 @@ async def find_live_key(session: AsyncSession, key_hash: bytes) -> LiveKey | Non
     return LiveKey(key, role, None if left is None else int(left), is_due)
 
 
-async def note_use(session: AsyncSession, key_id: str) -> None:
+async def note_use(session: AsyncSession, key: ApiKey) -> None:
     """Does nothing where another replica has noted it within the last minute."""
     await session.execute(
         update(ApiKey)
         .where(
-            ApiKey.id == key_id,
+            ApiKey.id == key.id,
+            ApiKey.organization_id == key.organization_id,
             or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - NOTED_EVERY),
         )
         .values(last_used_at=func.now())

@@ -207,7 +207,7 @@ class ApiKeyExchanger(Exchanger):
             token = self._issue(live, asked.scope)
         if live.is_due:
             async with self._sessions.begin() as session:  # of its own, as the other shares its lock with others
-                await repository.note_use(session, live.key.id)
+                await repository.note_use(session, live.key)
         return token
 
     def _issue(self, live: repository.LiveKey, scope: str | None) -> Token:

@@ -1,7 +1,6 @@
 """All SQL about users of other issuers."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -98,7 +97,9 @@ async def keep_session(session: AsyncSession, login: LoginSession) -> bool:
         "expires_at": login.expires_at,
     }
     await session.execute(insert(LoginSession).values(values).on_conflict_do_nothing())
-    revoked_at: datetime | None = await session.scalar(
-        select(LoginSession.revoked_at).where(LoginSession.id == login.id).with_for_update(read=True)
+    holds = select(LoginSession.id).where(
+        LoginSession.id == login.id,
+        LoginSession.organization_id == login.organization_id,
+        LoginSession.revoked_at.is_(None),
     )
-    return revoked_at is None
+    return await session.scalar(holds.with_for_update(read=True)) is not None
