@@ -28,7 +28,7 @@ from tests.tokens import SECRET, auth_stub, bearer
 MIRROR = "/api/llm/mirror"
 KEYS = "/api/auth/api-keys"
 HEARD_WITHIN = 5.0
-"""Seconds in which a revocation is in force everywhere; the issue asks for a minute."""
+"""Seconds in which a revocation is in force everywhere; a minute is what is promised."""
 
 
 @dataclass
