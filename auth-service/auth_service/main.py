@@ -5,11 +5,16 @@ from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 from fastapi import FastAPI
 
+from auth_service.api_keys import routes as api_keys
+from auth_service.api_keys.service import ApiKeyExchanger
 from auth_service.bootstrap import bootstrap
 from auth_service.exchange import routes as exchange
 from auth_service.exchange.service import TokenExchange
+from auth_service.external.issuer import Issuer
+from auth_service.external.service import ForeignTokenExchanger
 from auth_service.grants import routes as grants
 from auth_service.grants.service import GrantExchanger
 from auth_service.keeping import keeping
@@ -30,7 +35,7 @@ from auth_service.tokens.service import TokenService
 from auth_service.users import routes as users
 from auth_service.users.passwords import Passwords
 from shared.auth import TokenVerifier
-from shared.auth.exchange import GRANT
+from shared.auth.exchange import API_KEY, FOREIGN_TOKEN, GRANT
 from shared.auth.revocations import following
 from shared.database import database
 from shared.service import create_service
@@ -47,7 +52,11 @@ def create_app(settings: Settings) -> FastAPI:
                 ring = KeyRing(sessions, seal)
                 await ring.load()
                 issuer = TokenIssuer(ring, issuer=settings.public_url)
-                async with following(OwnRevocations(sessions)) as revocations, keeping(ring, sessions=sessions):
+                async with (
+                    following(OwnRevocations(sessions)) as revocations,
+                    keeping(ring, sessions=sessions),
+                    httpx2.AsyncClient(follow_redirects=False) as client,
+                ):
                     verifier = TokenVerifier(ring, issuer=settings.public_url, revocations=revocations)
                     yield {
                         "secret": secret,
@@ -62,7 +71,15 @@ def create_app(settings: Settings) -> FastAPI:
                             verifier=verifier,
                             families=families(settings, secret=secret),
                         ),
-                        "exchange": TokenExchange({GRANT: GrantExchanger(sessions, issuer=issuer)}),
+                        "exchange": TokenExchange(
+                            {
+                                GRANT: GrantExchanger(sessions, issuer=issuer),
+                                API_KEY: ApiKeyExchanger(sessions, issuer=issuer),
+                                FOREIGN_TOKEN: ForeignTokenExchanger(
+                                    sessions, issuer=issuer, trusted=_trusted(settings, client)
+                                ),
+                            }
+                        ),
                         "metadata": ServerMetadata.of(settings.public_url),
                     }
 
@@ -75,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
             token_routes.router,
             session_routes.router,
             users.router,
+            api_keys.router,
             keys.router,
             metadata.router,
             exchange.router,
@@ -90,6 +108,11 @@ def families(settings: Settings, *, secret: str) -> Families:
         idle=timedelta(days=settings.session_idle_days),
         longest=timedelta(days=settings.session_max_days),
     )
+
+
+def _trusted(settings: Settings, client: httpx2.AsyncClient) -> list[Issuer]:
+    loopback = settings.env == "development"
+    return [Issuer(entry, client=client, loopback=loopback) for entry in settings.oidc_issuers]
 
 
 def __getattr__(name: str) -> FastAPI:
