@@ -5,6 +5,7 @@ from sqlalchemy import MetaData
 import auth_service.api_keys.models
 import auth_service.audit.models
 import auth_service.grants.models
+import auth_service.idempotency
 import auth_service.keys.models
 import auth_service.logins.models
 import auth_service.organizations.models
@@ -14,6 +15,7 @@ import auth_service.tables
 import auth_service.users.models
 import chat_service.conversations.models
 import chat_service.generations.models
+import chat_service.idempotency
 import chat_service.messages.models
 import chat_service.tables
 

@@ -20,6 +20,7 @@ from shared.clients.auth import identity
 from shared.service import create_service
 
 EXPOSED_HEADERS = [
+    "idempotency-replayed",
     "retry-after",
     "x-request-id",
     "x-synapscale-attempts",

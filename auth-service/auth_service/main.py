@@ -17,6 +17,7 @@ from auth_service.external.issuer import Issuer
 from auth_service.external.service import ForeignTokenExchanger
 from auth_service.grants import routes as grants
 from auth_service.grants.service import GrantExchanger
+from auth_service.idempotency import IdempotencyKey
 from auth_service.keeping import keeping
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
@@ -38,6 +39,7 @@ from shared.auth import TokenVerifier
 from shared.auth.exchange import API_KEY, FOREIGN_TOKEN, GRANT
 from shared.auth.revocations import following
 from shared.database import database
+from shared.idempotency import forgetting
 from shared.service import create_service
 
 
@@ -47,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         secret = settings.root_secret()
         seal = Seal(secret)
         with closing(Passwords()) as passwords:
-            async with database(settings.database_url) as sessions:
+            async with database(settings.database_url) as sessions, forgetting(sessions, IdempotencyKey):
                 await bootstrap(sessions, settings=settings, seal=seal, passwords=passwords)
                 ring = KeyRing(sessions, seal)
                 await ring.load()

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from chat_service.conversations import routes as conversations
+from chat_service.idempotency import IdempotencyKey
 from chat_service.messages import routes as messages
 from chat_service.running.keeping import keeping
 from chat_service.running.runner import Runner
@@ -15,6 +16,7 @@ from chat_service.settings import Settings
 from shared.clients.auth import identity
 from shared.clients.llm import LlmClient
 from shared.database import database
+from shared.idempotency import forgetting
 from shared.service import create_service
 
 
@@ -25,6 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.upstreams.running("auth", "llm") as upstreams,
             identity(upstreams["auth"], settings=settings, service="chat") as known,
             database(settings.database_url) as sessions,
+            forgetting(sessions, IdempotencyKey),
         ):
             lease = timedelta(seconds=settings.chat_lease_seconds)
             runner = Runner(sessions=sessions, llm=LlmClient(upstreams["llm"]), lease=lease)

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -14,6 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.chat_service.api import ChatApi, eventually
+
+ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ async def _is(condition: bool) -> bool:
     return condition
 
 
-class ChatProcess:
+class ServiceProcess:
     """`python -m shared.server chat_service.main:app`, to be ended in whatever way the test wants."""
 
     def __init__(self, process: asyncio.subprocess.Process, client: httpx2.AsyncClient) -> None:
@@ -51,25 +53,29 @@ class ChatProcess:
 
 
 @asynccontextmanager
-async def chat_process(directory: Path, **settings: str) -> AsyncIterator[ChatProcess]:
+async def service_process(module: str, directory: Path, **settings: str) -> AsyncIterator[ServiceProcess]:
     """A replica in a process of its own; `settings` without their prefix. It is killed where it still runs."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     variables = {f"SYNAPSCALE_{name.upper()}": value for name, value in settings.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shared.server", "chat_service.main:app", "--port", str(port),
+        sys.executable, "-m", "shared.server", f"{module}:app", "--port", str(port),
         cwd=directory,
-        env={"PATH": os.environ["PATH"], **variables},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables},
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await eventually(lambda: _is_healthy(client), what="chat-service is healthy", within=30)
-            yield ChatProcess(process, client)
+            await eventually(lambda: _is_healthy(client), what=f"{module} is healthy", within=30)
+            yield ServiceProcess(process, client)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def chat_process(directory: Path, **settings: str) -> AbstractAsyncContextManager[ServiceProcess]:
+    return service_process("chat_service.main", directory, **settings)
 
 
 async def _is_healthy(client: httpx2.AsyncClient) -> bool:

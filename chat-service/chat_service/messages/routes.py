@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from chat_service.conversations.routes import ChatReader
+from chat_service.idempotency import RequestKey
 from chat_service.messages.schemas import MessageCreate, MessageView
 from chat_service.messages.service import MessageService
 from shared.auth import Principal, requires
@@ -32,13 +33,13 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 
 @router.post("/messages", summary="Send a message", response_model=MessageView, responses=STREAMED)
 async def send_message(
-    body: MessageCreate, sender: ChatWriter, messages: Messages, request: Request
+    body: MessageCreate, sender: ChatWriter, messages: Messages, key: RequestKey, request: Request, answer: Response
 ) -> MessageView | Response:
     """Answers with the model's message. Leaving early changes nothing: the answer is written and saved all the same."""
-    generation = await messages.send(body, sender=sender, request_id=request_id_of(request.scope))
+    generation = await messages.send(body, sender=sender, key=key, request_id=request_id_of(request.scope))
     if not body.stream:
         return await generation.message()
-    return EventStream(generation.frames(), on_error=generation.error_frame)
+    return EventStream(generation.frames(), on_error=generation.error_frame, headers=answer.headers)
 
 
 @router.get("/messages/{message_id}", summary="Read a message")
