@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from auth_service.api_keys import routes as api_keys
 from auth_service.api_keys.service import ApiKeyExchanger
+from auth_service.audit import routes as audit
 from auth_service.bootstrap import bootstrap
 from auth_service.exchange import routes as exchange
 from auth_service.exchange.service import TokenExchange
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
             session_routes.router,
             users.router,
             api_keys.router,
+            audit.router,
             keys.router,
             metadata.router,
             exchange.router,

@@ -1,5 +1,6 @@
-"""Writes audit events: who, what, target, from where, result."""
+"""Audit events: who, what, target, from where, result. Anything may write them, admins read their own."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -7,12 +8,16 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.models import AuditEvent
-from auth_service.audit.repository import add_audit_event
+from auth_service.audit.repository import Narrowed, add_audit_event, list_audit_events
+from auth_service.audit.schemas import AuditEventView, AuditFilter
 from shared.auth import Principal
+from shared.errors import MalformedRequest
 from shared.ids import new_id
+from shared.pagination import Page, decode_cursor, encode_cursor
 from shared.request_id import request_id_of
 
 LONGEST_USER_AGENT = 256
+_EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +70,39 @@ def record(
         details=details,
     )
     add_audit_event(session, event)
+
+
+class AuditService:
+    """What admins may know of their organization."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def page(self, wanted: AuditFilter, *, auditor: Principal) -> Page[AuditEventView]:
+        """Newest first. Events of no organization (a login by an unknown name) are nobody's to read here."""
+        narrowed = Narrowed(
+            action=wanted.action,
+            actor=wanted.actor,
+            target=wanted.target,
+            result=wanted.result,
+            since=wanted.since,
+            until=wanted.until,
+        )
+        before = None if wanted.cursor is None else _position(wanted.cursor)
+        found = await list_audit_events(
+            self._session,
+            narrowed,
+            organization_id=auditor.organization_id,
+            limit=wanted.limit + 1,
+            before=before,
+        )
+        shown = found[: wanted.limit]
+        next_cursor = encode_cursor(shown[-1].id) if len(found) > wanted.limit else None
+        return Page(data=[AuditEventView.model_validate(each) for each in shown], next_cursor=next_cursor)
+
+
+def _position(cursor: str) -> str:
+    (event_id,) = decode_cursor(cursor, parts=1)
+    if not _EVENT_ID.fullmatch(event_id):
+        raise MalformedRequest("The cursor is not one that this API gave out.")
+    return event_id
