@@ -10,6 +10,10 @@ ARG SERVICE
 # The lock has the hash of everything that is installed.
 RUN test -n "$SERVICE" \
  && uv sync --quiet --frozen --no-dev --no-editable --no-cache --package "synapscale-$SERVICE"
+# The launcher has a command `synapscale`; of auth-service it is a module, or both would claim the name in one environment.
+RUN test "$SERVICE" != auth-service \
+ || (printf '#!/bin/sh\nexec python -m auth_service "$@"\n' > .synapscale-command \
+  && install -m 755 .synapscale-command /app/.venv/bin/synapscale)
 
 FROM python:3.13-slim
 # Nothing in the image is writable for its user but /data.

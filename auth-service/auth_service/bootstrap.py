@@ -17,7 +17,7 @@ from auth_service.users.passwords import Passwords
 from auth_service.users.repository import add_user, username_exists
 from shared.database import Sessions
 from shared.ids import new_id
-from shared.secrets import stored_secret
+from shared.secrets import GENERATED, stored_secret
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ async def _add_admin(session: AsyncSession, *, username: str, password_hash: str
 
 
 def _admin_password(settings: Settings) -> str:
-    return settings.admin_password or stored_secret(settings.data_dir, ADMIN_PASSWORD, length=18)
+    return settings.admin_password or stored_secret(settings.data_dir, ADMIN_PASSWORD, length=GENERATED[ADMIN_PASSWORD])
 
 
 def _password_file(settings: Settings) -> str | None:

@@ -52,7 +52,7 @@ class Settings(ServiceSettings):
 
     def weaknesses(self) -> list[str]:
         problems = super().weaknesses()
-        if is_weak(self.admin_password, shortest=SHORTEST_ADMIN_PASSWORD):
+        if is_weak(self.given_or_kept("admin_password"), shortest=SHORTEST_ADMIN_PASSWORD):
             problems.append(
                 f"SYNAPSCALE_ADMIN_PASSWORD is missing, default or shorter than {SHORTEST_ADMIN_PASSWORD} characters"
             )

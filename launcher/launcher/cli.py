@@ -15,6 +15,7 @@ examples:
   synapscale up                   everything in one process, with a PostgreSQL of its own
   synapscale up --port 9000       the same, on another port
   synapscale up --processes       a process per service, the gateway in front of them
+  synapscale admin-password       what to log in with at first
   synapscale doctor               what would not work here, and how to mend it
   synapscale keys rotate          a new key to sign tokens, without logging anybody out
 
@@ -61,13 +62,22 @@ def _up(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every command takes its arguments
+def _migrate(arguments: argparse.Namespace) -> int:
     from launcher.migrating import migrate_configured_database
     from launcher.root import make_migrations_importable
+    from launcher.secrets import make_missing_secrets
 
     make_migrations_importable()
+    if arguments.make_secrets:
+        make_missing_secrets()
     migrate_configured_database()
     return 0
+
+
+def _admin_password(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # every command takes its arguments
+    from auth_service.admin_password import show_admin_password
+
+    return show_admin_password()
 
 
 def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001
@@ -124,7 +134,14 @@ def _parser() -> argparse.ArgumentParser:
         "PostgreSQL, which is started for it unless it runs already. Changes nothing where nothing is due.",
         formatter_class=as_written,
     )
+    migrate.add_argument(
+        "--make-secrets",
+        action="store_true",
+        help="first make the secret key and the admin's password, where none are given, in the data directory",
+    )
     migrate.set_defaults(command=_migrate)
+
+    _add_admin_password(commands)
 
     doctor = commands.add_parser(
         "doctor",
@@ -155,3 +172,14 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.set_defaults(command=_rotate_keys)
     shown = verbs.add_parser("list", help="show them", description="Shows the keys, newest first.")
     shown.set_defaults(command=_list_keys)
+
+
+def _add_admin_password(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    admin_password = commands.add_parser(
+        "admin-password",
+        help="print the password that the admin was made with",
+        description="Prints the password that the admin was made with at the first start, and nothing else: the one of\n"
+        "SYNAPSCALE_ADMIN_PASSWORD, or else the generated one. A password that was changed later is not known here.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    admin_password.set_defaults(command=_admin_password)

@@ -4,6 +4,20 @@ import os
 import secrets
 from pathlib import Path
 
+GENERATED = {"secret_key": 48, "admin_password": 18}
+"""What is generated where it is not given: the name of its file, and of its setting, and its random bytes."""
+
+
+def kept_secret(data_dir: Path, name: str) -> str | None:
+    """The secret that `stored_secret` made there, if it did; makes none. Raises ValueError where it is unreadable."""
+    path = data_dir / name
+    try:
+        return path.read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
 
 def stored_secret(data_dir: Path, name: str, *, length: int = 48) -> str:
     """Returns the secret kept in `data_dir/name`, making it (URL-safe, `length` random bytes) if there is none.

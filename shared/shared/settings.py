@@ -1,5 +1,6 @@
 """The environment that every service reads; each service adds its own in its `settings.py`."""
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -7,9 +8,14 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
-from shared.secrets import stored_secret
+from shared.secrets import kept_secret, stored_secret
 
-PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "synapscale", "admin")
+PLACEHOLDERS = re.compile(
+    "changeme|change|replace|placeholder|example|default|insert|secret|password|passwd|synapscale|postgres|admin"
+    "|development|production|random|generate|strong|string|value|token|your|here|this|long|test|qwerty|letmein"
+    "|characters?|bytes|0?123456789?0?|abcdef(?:gh)?|key|not|with|for|the|and|xxx+"
+)
+"""Words of passwords that people write in place of one."""
 SHORTEST_SECRET = 32
 
 
@@ -64,12 +70,17 @@ class ServiceSettings(BaseSettings):
 
     def weak_secret_key(self) -> list[str]:
         """The one weakness of a service without a database: its service key is derived from the secret."""
-        if not is_weak(self.secret_key, shortest=SHORTEST_SECRET):
+        if not is_weak(self.given_or_kept("secret_key"), shortest=SHORTEST_SECRET):
             return []
         return [
             f"SYNAPSCALE_SECRET_KEY is missing, default or shorter than {SHORTEST_SECRET} characters "
             '(make one: python -c "import secrets; print(secrets.token_urlsafe(48))")'
         ]
+
+    def given_or_kept(self, name: str) -> str | None:
+        """The secret of that name from the environment, or else from its file in the data directory."""
+        given: str | None = getattr(self, name)
+        return given or kept_secret(self.data_dir, name)
 
     def root_secret(self) -> str:
         """What is set, or what development generated in the data directory (and generates here if it has not yet)."""
@@ -77,7 +88,8 @@ class ServiceSettings(BaseSettings):
 
 
 def is_weak(secret: str | None, *, shortest: int) -> bool:
-    """Missing, too short, a placeholder, or made of fewer than five different characters."""
-    if secret is None or len(secret) < shortest or len(set(secret)) < 5:
+    """Missing, too short, of fewer than five different characters, or short once its everyday words are taken out."""
+    if secret is None or len(secret) < shortest:
         return True
-    return any(secret.lower().startswith(word) for word in PLACEHOLDERS)
+    rest = PLACEHOLDERS.sub("", secret.lower())
+    return len(rest) < shortest / 2 or len(set(rest)) < 5

@@ -61,7 +61,7 @@ class Compose:
 
     def platform(self) -> Platform:
         inside = " ".join(self._command)
-        password = f"cd {self.directory} && {inside} exec -T auth-service cat /data/admin_password"
+        password = f"cd {self.directory} && {inside} exec -T auth-service synapscale admin-password"
         return Platform(f"http://localhost:{self.port}", password)
 
     def container_health(self) -> dict[str, str]:
