@@ -127,20 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, metavar="N", help="port to listen on (default: SYNAPSCALE_PORT, or 8000)")
     up.set_defaults(command=_up)
 
-    migrate = commands.add_parser(
-        "migrate",
-        help="bring the database up to date",
-        description="Brings the database up to date: the one that SYNAPSCALE_DATABASE_URL names, or else the embedded\n"
-        "PostgreSQL, which is started for it unless it runs already. Changes nothing where nothing is due.",
-        formatter_class=as_written,
-    )
-    migrate.add_argument(
-        "--make-secrets",
-        action="store_true",
-        help="first make the secret key and the admin's password, where none are given, in the data directory",
-    )
-    migrate.set_defaults(command=_migrate)
-
+    _add_migrate(commands)
     _add_admin_password(commands)
 
     doctor = commands.add_parser(
@@ -178,8 +165,24 @@ def _add_admin_password(commands: "argparse._SubParsersAction[argparse.ArgumentP
     admin_password = commands.add_parser(
         "admin-password",
         help="print the password that the admin was made with",
-        description="Prints the password that the admin was made with at the first start, and nothing else: the one of\n"
-        "SYNAPSCALE_ADMIN_PASSWORD, or else the generated one. A password that was changed later is not known here.",
+        description="Prints the password that the admin was made with at the first start, and nothing else: the one\n"
+        "of SYNAPSCALE_ADMIN_PASSWORD, or else the generated one. Of later changes it knows nothing.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     admin_password.set_defaults(command=_admin_password)
+
+
+def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database up to date",
+        description="Brings the database up to date: the one that SYNAPSCALE_DATABASE_URL names, or else the embedded\n"
+        "PostgreSQL, which is started for it unless it runs already. Changes nothing where nothing is due.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    migrate.add_argument(
+        "--make-secrets",
+        action="store_true",
+        help="first make the secret key and the admin's password, where none are given, in the data directory",
+    )
+    migrate.set_defaults(command=_migrate)

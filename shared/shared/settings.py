@@ -11,9 +11,10 @@ from sqlalchemy import make_url
 from shared.secrets import kept_secret, stored_secret
 
 PLACEHOLDERS = re.compile(
-    "changeme|change|replace|placeholder|example|default|insert|secret|password|passwd|synapscale|postgres|admin"
-    "|development|production|random|generate|strong|string|value|token|your|here|this|long|test|qwerty|letmein"
-    "|characters?|bytes|0?123456789?0?|abcdef(?:gh)?|key|not|with|for|the|and|xxx+"
+    r"changeme|change|replace|placeholder|example|default|insert|secret|password|passwd|synapscale|postgres|admin"
+    r"|development|production|random|generate|strong|string|value|token|your|here|this|long|test|qwerty|letmein"
+    r"|characters?|bytes|0?12345(?:6789|678|67|6)?0?|abcdef(?:gh)?|please"
+    r"|key|not|with|for|the|and|xxx+|\W|_"
 )
 """Words of passwords that people write in place of one."""
 SHORTEST_SECRET = 32

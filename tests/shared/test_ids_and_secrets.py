@@ -8,8 +8,10 @@ import uuid
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from shared.ids import new_id, uuid7_hex
-from shared.secrets import stored_secret
+from shared.secrets import kept_secret, stored_secret
 
 
 def test_an_id_is_a_prefix_and_a_uuid_of_version_7() -> None:
@@ -39,3 +41,16 @@ def test_processes_that_ask_at_once_get_the_same_secret(tmp_path: Path) -> None:
 def test_a_secret_is_kept(tmp_path: Path) -> None:
     assert stored_secret(tmp_path, "key") == stored_secret(tmp_path, "key")
     assert stored_secret(tmp_path, "key") != stored_secret(tmp_path, "other")
+
+
+def test_a_secret_that_nobody_made_is_not_made_by_asking(tmp_path: Path) -> None:
+    assert kept_secret(tmp_path / "data", "key") is None
+    assert list(tmp_path.iterdir()) == []
+    assert kept_secret(tmp_path, "key") is None
+    assert stored_secret(tmp_path, "key") == kept_secret(tmp_path, "key")
+
+
+def test_a_secret_that_cannot_be_read_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    with pytest.raises(ValueError, match="cannot be read"):
+        kept_secret(tmp_path, "key")
