@@ -89,7 +89,9 @@ def _work(turn: Turn, *, conversation: Conversation) -> tuple[CTE, CTE]:
         owner=turn.replica,
         lease_expires_at=func.now() + literal(turn.lease),
     )
-    moved = update(Conversation).where(Conversation.key == conversation.key)
+    moved = update(Conversation).where(
+        Conversation.key == conversation.key, Conversation.organization_id == conversation.organization_id
+    )
     return generation.cte("generation"), moved.values(leaf_id=turn.answer_id, updated_at=func.now()).cte("moved")
 
 
