@@ -14,6 +14,7 @@ from launcher.postgres import EmbeddedPostgres
 from migrations.run import upgrade
 from shared.database import Sessions, database
 from shared.ids import uuid7_hex
+from tests.leaks import pytest_runtest_makereport  # noqa: F401 # a hook of every test: what services log in this process
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 
 from tests.e2e.readme import ROOT
+from tests.leaks import leaks, secrets_of
 
 START_LIMIT = 60.0
 STOP_LIMIT = 6.0
@@ -69,7 +70,7 @@ def wait_until_healthy(platform: Platform, *, process: subprocess.Popen[bytes], 
 
 @contextmanager
 def platform(*arguments: str, data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Platform]:
-    """`synapscale up …`, healthy; stopped by SIGTERM within its limit, or the test fails."""
+    """`synapscale up …`, healthy; stopped by SIGTERM within its limit and without a secret in its log, or it fails."""
     port = free_port()
     log = data_dir.with_suffix(".log")
     data = {"SYNAPSCALE_DATA_DIR": str(data_dir), "SYNAPSCALE_PUBLIC_URL": f"http://localhost:{port}"}
@@ -88,6 +89,7 @@ def platform(*arguments: str, data_dir: Path, environment: Mapping[str, str] | N
     finally:
         took = stop(process)
         assert took < STOP_LIMIT, f"it took {took:.1f} s to stop:\n{log.read_text()[-3000:]}"
+        assert leaks(log.read_text(), secrets_of(data_dir, environment)) == []
 
 
 def stop(process: subprocess.Popen[bytes]) -> float:

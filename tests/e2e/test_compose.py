@@ -14,6 +14,7 @@ from tests.e2e.compose import Compose, build_images, compose, missing_engine
 from tests.e2e.examples import check_shell_blocks, run_node, run_sdk, run_shell_blocks
 from tests.e2e.platforms import Platform, clean_environment, free_port, stop, wait_until_healthy
 from tests.e2e.readme import ROOT
+from tests.leaks import leaks
 
 REASON = missing_engine()
 pytestmark = [
@@ -42,6 +43,18 @@ def test_compose_ends_with_everything_healthy(running: Compose) -> None:
 
 def test_compose_runs_services_without_privileges(running: Compose) -> None:
     assert running.run("exec", "-T", "auth-service", "id", "-u").strip() == "10001"
+
+
+def test_compose_makes_secrets_that_services_can_only_read_and_no_log_shows(running: Compose) -> None:
+    logs = running.run("logs", "--no-color")
+    for name in ("admin_password", "secret_key"):
+        for service in SERVICES - {"postgres", "valkey"}:
+            told = running.run("exec", "-T", service, "stat", "-c", "%a %u", f"/data/{name}")
+            assert told.split() == ["600", "10001"]
+            assert "Read-only" in running.run("exec", "-T", service, "sh", "-c", f"(echo x >> /data/{name}) 2>&1; true")
+        secret = running.run("exec", "-T", "auth-service", "cat", f"/data/{name}").strip()
+        assert len(secret) >= 24
+        assert leaks(logs, {secret}) == []
 
 
 def test_the_readme_works_as_pasted_on_compose(running: Compose) -> None:

@@ -16,6 +16,7 @@ import httpx2
 import psutil
 
 from launcher.ports import is_free
+from tests.leaks import leaks, secrets_of
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -148,3 +149,5 @@ def new_home() -> Iterator[Home]:
             yield home
         finally:
             home.end_everything()
+            said = "".join(file.read_text(errors="replace") for file in home.path.glob("output-*"))
+            assert leaks(said, secrets_of(home.data_dir)) == []
