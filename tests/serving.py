@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from shared.connection import LIMITS, Limits
 from shared.server import server
 
 START_LIMIT = 10.0
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
+async def served(app: Any, *, limits: Limits = LIMITS) -> AsyncIterator[str]:
     """The address at which `app` answers while the block lasts."""
-    serving = server(app, host="127.0.0.1", port=0)
+    serving = server(app, host="127.0.0.1", port=0, limits=limits)
     task = asyncio.create_task(serving.serve())
     try:
         async with asyncio.timeout(START_LIMIT):

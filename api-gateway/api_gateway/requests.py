@@ -1,8 +1,11 @@
 """What is refused before anyone looks at it, and what a request carries on."""
 
+import re
+
 from starlette.types import Message, Receive, Scope
 
-from shared.errors import ContentTooLarge, MalformedRequest
+from api_gateway.tracing import trace_headers
+from shared.errors import ContentTooLarge, HeadersTooLarge, MalformedRequest
 from shared.request_id import request_id_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -23,26 +26,52 @@ FORGEABLE_PREFIXES = (b"x-synapscale-", b"x-auth-", b"x-forwarded-")
 """Headers by which a client could pretend to be somebody, or to come from somewhere."""
 
 
+TRACING = frozenset({b"traceparent", b"tracestate"})
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+"""Less than `shared.connection` takes, so that a service takes what the gateway adds."""
+
+_HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+_REFUSED = re.compile(rb"%2f|%5c|%3b|[\\;]|%25(2e|2f|5c|3b|25|00)", re.IGNORECASE)
+"""Slashes and semicolons in disguise, and what would be a special character if somebody decoded it once more."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_size(scope: Scope) -> None:
+    """Raises HeadersTooLarge."""
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise HeadersTooLarge(f"A request may have {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together.")
+
+
 def check_path(scope: Scope) -> None:
     """Raises MalformedRequest for a path that two readers could understand differently."""
-    path, raw = scope["path"], scope.get("raw_path", b"").lower()
-    if b"%2f" in raw or b"%5c" in raw or "\\" in path:
-        raise MalformedRequest("The path contains an encoded slash or a backslash.")
+    path, raw = scope["path"], scope.get("raw_path", b"")
+    if _REFUSED.search(raw):
+        raise MalformedRequest("The path contains a backslash, a semicolon or an encoded slash.")
     if "//" in path or any(segment in (".", "..") for segment in path.split("/")):
         raise MalformedRequest("The path contains an empty segment, '.' or '..'.")
-    if any(character < " " or character == "\x7f" for character in path):
-        raise MalformedRequest("The path contains a control character.")
+    if _CONTROL.search(path) or "\ufffd" in path:  # the latter stands for bytes that are not UTF-8
+        raise MalformedRequest("The path contains a control character, or is not UTF-8.")
 
 
 def check_framing(scope: Scope) -> None:
     """Raises MalformedRequest where it is open to whom the request goes or where its body ends (RFC 9112 §6.3)."""
     names = [name for name, _ in scope["headers"]]
-    if names.count(b"host") > 1:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
+    if len(hosts) > 1:
         raise MalformedRequest("There is more than one Host header.")
+    if not hosts and scope["http_version"] != "1.0":
+        raise MalformedRequest("There is no Host header.")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise MalformedRequest("The Host header is not a host.")
     if names.count(b"content-length") > 1:
         raise MalformedRequest("There is more than one Content-Length header.")
-    if b"content-length" in names and b"transfer-encoding" in names:
+    if codings and b"content-length" in names:
         raise MalformedRequest("There are both Content-Length and Transfer-Encoding.")
+    if codings and (scope["http_version"] == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
+        raise MalformedRequest("The only Transfer-Encoding is chunked, since HTTP/1.1.")
 
 
 def headers_to_pass_on(scope: Scope) -> Headers:
@@ -50,12 +79,13 @@ def headers_to_pass_on(scope: Scope) -> Headers:
     kept = [
         (name, value)
         for name, value in scope["headers"]
-        if name not in FORGEABLE and not name.startswith(FORGEABLE_PREFIXES)
+        if name not in FORGEABLE and name not in TRACING and not name.startswith(FORGEABLE_PREFIXES)
     ]
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     client = scope.get("client")
     return [
         *kept,
+        *trace_headers(scope),
         (b"x-request-id", request_id_of(scope).encode()),
         (b"x-forwarded-for", str(client[0]).encode() if client else b"unknown"),
         (b"x-forwarded-host", host),

@@ -84,8 +84,20 @@ class Conflict(DomainError):
     status, code, title = 409, "conflict", "The request conflicts with the present state"
 
 
+class RequestTimeout(DomainError):
+    status, code, title = 408, "request_timeout", "The request did not arrive in time"
+
+
 class ContentTooLarge(DomainError):
     status, code, title = 413, "content_too_large", "The body is too large"
+
+
+class UriTooLong(DomainError):
+    status, code, title = 414, "uri_too_long", "The request's target is too long"
+
+
+class HeadersTooLarge(DomainError):
+    status, code, title = 431, "headers_too_large", "The request's headers are too large"
 
 
 class Unprocessable(DomainError):
@@ -169,7 +181,7 @@ def openai_error(error: DomainError) -> dict[str, Any]:
 
 def error_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
     """The answer that `error` becomes: problem+json, or on `/v1/*` the shape of the dialect spoken there."""
-    headers = {**error.headers, "x-request-id": request_id_of(scope)}
+    headers = {**error.headers, "x-request-id": request_id_of(scope), "x-content-type-options": "nosniff"}
     status = error.status
     if scope["path"].startswith("/v1/"):
         body, media_type = openai_error(error), "application/json"

@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared import drain
+from shared.connection import LIMITS, BoundedProtocol, Limits
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +54,21 @@ class Server(uvicorn.Server):
             log.error("the shutdown took too long and was cut short", seconds=LONGEST_SHUTDOWN)
 
 
-def server(app: ASGIApp | str, *, host: str, port: int, on_ready: Callable[[], None] | None = None) -> Server:
+def server(
+    app: ASGIApp | str,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[], None] | None = None,
+    limits: Limits = LIMITS,
+) -> Server:
     served: Any = app  # uvicorn types the messages of ASGI more narrowly than Starlette does
+    protocol: Any = functools.partial(BoundedProtocol, limits=limits)  # it is called like a class, and nothing more
     config = uvicorn.Config(
         served,
         host=host,
         port=port,
+        http=protocol,
         log_config=None,
         access_log=False,
         server_header=False,

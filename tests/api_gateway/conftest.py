@@ -1,7 +1,8 @@
 """The gateway on a real socket, over services in this process or behind sockets of their own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ from api_gateway.main import create_app
 from api_gateway.settings import Settings
 from shared.upstreams import HttpUpstream, InProcessUpstream, Upstream, Upstreams
 from tests.api_gateway.puppet import Puppet
+from tests.redis_server import RedisServer, running_redis
 from tests.serving import served
 from tests.tokens import SECRET, auth_stub, bearer
 
@@ -50,3 +52,9 @@ def gateway(request: Any, puppet: Puppet) -> Gateway:
             yield await stack.enter_async_context(opened)
 
     return open_gateway
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with running_redis(tmp_path) as server:
+        yield server

@@ -1,0 +1,237 @@
+"""A connection that cannot be held open for nothing: uvicorn's protocol, with limits on size and on slowness.
+
+uvicorn bounds how long a connection may idle between requests, and nothing else.
+"""
+
+from asyncio import TimerHandle, Transport
+from typing import Any, NamedTuple
+
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.errors import (
+    DomainError,
+    HeadersTooLarge,
+    MalformedRequest,
+    RequestTimeout,
+    UriTooLong,
+    error_response,
+)
+from shared.ids import new_id
+
+
+class Limits(NamedTuple):
+    """What one connection may ask of us; sizes in bytes, times in seconds."""
+
+    connections: int = 10_000
+    target: int = 8192
+    headers: int = 128
+    head: int = 48 * 1024
+    head_time: float = 10
+    """From the first byte of a request, or from the connection, to the end of the request's head."""
+    body_window: float = 20
+    """In which `body_minimum` must arrive while we are willing to read."""
+    body_minimum: int = 4096
+    framing: int = 128 * 1024
+    """What a body may cost beside its content (chunk extensions, trailers), and eight times its content."""
+    unread_time: float = 60
+    """For which a client may leave an answer lying."""
+    linger_time: float = 1
+    """For which what a refused client still sends is read, so that it gets to see the refusal."""
+
+
+LIMITS = Limits()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses with 400, 408, 414 or 431 and closes; a connection in the middle of an answer is only closed."""
+
+    def __init__(self, *args: Any, limits: Limits = LIMITS, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+        self._timer: TimerHandle | None = None
+        self._unread_timer: TimerHandle | None = None
+        self._refusal: DomainError | None = None
+        self._refused = False
+        self._in_body = False
+        self._head_bytes = 0  # of a head that is not complete: as they came, and as they were parsed
+        self._header_bytes = 0
+        self._raw_bytes = 0  # since the body began: as they came, its content, and how much of that was seen last
+        self._body_bytes = 0
+        self._body_seen = 0
+
+    # The connection
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            transport.abort()
+            return
+        self._arm(self._limits.head_time, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._raw_bytes += len(data)
+            if self._raw_bytes > 64 * self._limits.head:
+                self.transport.abort()
+            return
+        self._unset_keepalive_if_required()
+        self._raw_bytes += len(data)
+        self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or MalformedRequest("This is not a request of HTTP/1.1."))
+        except httptools.HttpParserUpgrade:  # it stays HTTP/1.1 (RFC 9110 §7.8), but the parser reads no further
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+        else:
+            self._look_after(received=self._head_bytes > 0)
+
+    def _look_after(self, *, received: bool) -> None:
+        """What the parser does not see: how much of the request it is still waiting for."""
+        limits = self._limits
+        if self._in_body:
+            if self._raw_bytes - self._body_bytes > limits.framing + 8 * self._body_bytes:
+                self._refuse(MalformedRequest("The body costs more than it holds."))
+            elif self._timer is None:
+                self._body_seen = self._body_bytes
+                self._arm(limits.body_window, self._body_is_late)
+        elif received:
+            if self._head_bytes > limits.head:
+                self._refuse(HeadersTooLarge(f"The headers may have at most {limits.head} bytes."))
+            elif self._timer is None:
+                self._arm(limits.head_time, self._head_is_late)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread_timer is None:
+            self._unread_timer = self.loop.call_later(self._limits.unread_time, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    # The request, as the parser finds it
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = max(self._head_bytes, 1)
+        self._header_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self._limits.target:
+            self._fail(UriTooLong(f"The target may have at most {self._limits.target} bytes."))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self._limits.head or len(self.headers) >= self._limits.headers:
+            self._fail(
+                HeadersTooLarge(
+                    f"There may be at most {self._limits.headers} headers of {self._limits.head} bytes together."
+                )
+            )
+        if not self._in_body:  # a trailer is no header: it must not pass for one (RFC 9110 §6.5.1)
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if problem := target_problem(self.url, self.headers):
+            self._fail(MalformedRequest(problem))
+        self._disarm()
+        self._in_body = True
+        self._raw_bytes = self._body_bytes = self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._disarm()
+        self._in_body = False
+        self._head_bytes = self._header_bytes = 0
+        super().on_message_complete()
+
+    # What is too late, or refused
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self._is_answering():
+            self._arm(self._limits.head_time, self._head_is_late)
+        elif self._head_bytes:
+            self._refuse(RequestTimeout(f"The head of a request may take {self._limits.head_time:g} s."))
+        else:
+            self.transport.close()
+
+    def _body_is_late(self) -> None:
+        self._timer = None
+        ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if ours or self._body_bytes - self._body_seen >= self._limits.body_minimum:
+            self._body_seen = self._body_bytes
+            self._arm(self._limits.body_window, self._body_is_late)
+        else:
+            self._refuse(RequestTimeout("The body of the request came too slowly."))
+
+    def _fail(self, refusal: DomainError) -> None:
+        """Stops the parser, from inside it."""
+        self._refusal = refusal
+        raise refusal
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, error: DomainError) -> None:
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        if self._is_answering():
+            if self.pipeline or self.cycle.response_started:
+                self.transport.close()  # half an answer must not go on with another
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._refused = True
+        self._raw_bytes = 0
+        path = self.url.partition(b"?")[0][:256].decode("latin-1") if self.headers is not None else "/"
+        scope = {"path": path, "synapscale.request_id": new_id("req")}
+        self.transport.write(_rendered(error_response(error, scope=scope)))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._arm(self._limits.linger_time, self.transport.close)
+
+    def _arm(self, seconds: float, late: Any) -> None:
+        self._timer = self.loop.call_later(seconds, late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def target_problem(target: bytes, headers: list[tuple[bytes, bytes]]) -> str | None:
+    """What is wrong with a request's target (RFC 9112 §3.2): all but origin-form leaves room for a second reading."""
+    if not target.isascii() or b"#" in target:
+        return "The target contains a fragment or a character that is not ASCII."
+    if target.startswith(b"/") or target == b"*":
+        return None
+    scheme, separator, rest = target.partition(b"://")
+    authority = rest.partition(b"/")[0].partition(b"?")[0].lower()
+    hosts = [value.lower() for name, value in headers if name == b"host"]
+    if separator and scheme.lower() in (b"http", b"https") and hosts == [authority]:
+        return None
+    return "The target names another host than the Host header."
+
+
+def _rendered(response: Response) -> bytes:
+    lines = [b"HTTP/1.1 %d \r\n" % response.status_code]
+    lines += [b"%s: %s\r\n" % header for header in response.raw_headers]
+    return b"".join([*lines, b"connection: close\r\n\r\n", bytes(response.body)])
