@@ -37,6 +37,14 @@ _REFUSED = re.compile(rb"%2f|%5c|%3b|[\\;]|%25(2e|2f|5c|3b|25|00)", re.IGNORECAS
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+class Ambiguous(MalformedRequest):
+    """Where one request ends and the next begins is in doubt, so there is no next."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"connection": "close"}
+
+
 def check_size(scope: Scope) -> None:
     """Raises HeadersTooLarge."""
     headers = scope["headers"]
@@ -56,22 +64,22 @@ def check_path(scope: Scope) -> None:
 
 
 def check_framing(scope: Scope) -> None:
-    """Raises MalformedRequest where it is open to whom the request goes or where its body ends (RFC 9112 §6.3)."""
+    """Raises Ambiguous where it is open to whom the request goes or where its body ends (RFC 9112 §6.3)."""
     names = [name for name, _ in scope["headers"]]
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
     if len(hosts) > 1:
-        raise MalformedRequest("There is more than one Host header.")
+        raise Ambiguous("There is more than one Host header.")
     if not hosts and scope["http_version"] != "1.0":
-        raise MalformedRequest("There is no Host header.")
+        raise Ambiguous("There is no Host header.")
     if hosts and not _HOST.fullmatch(hosts[0]):
-        raise MalformedRequest("The Host header is not a host.")
+        raise Ambiguous("The Host header is not a host.")
     if names.count(b"content-length") > 1:
-        raise MalformedRequest("There is more than one Content-Length header.")
+        raise Ambiguous("There is more than one Content-Length header.")
     if codings and b"content-length" in names:
-        raise MalformedRequest("There are both Content-Length and Transfer-Encoding.")
+        raise Ambiguous("There are both Content-Length and Transfer-Encoding.")
     if codings and (scope["http_version"] == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
-        raise MalformedRequest("The only Transfer-Encoding is chunked, since HTTP/1.1.")
+        raise Ambiguous("The only Transfer-Encoding is chunked, since HTTP/1.1.")
 
 
 def headers_to_pass_on(scope: Scope) -> Headers:

@@ -144,6 +144,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            self._fail(MalformedRequest("This is neither HTTP/1.1 nor HTTP/1.0."))
         if problem := target_problem(self.url, self.headers):
             self._fail(MalformedRequest(problem))
         self._disarm()

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api_gateway.main import create_app
 from api_gateway.settings import Settings
+from shared.connection import LIMITS, Limits
 from shared.upstreams import HttpUpstream, InProcessUpstream, Upstream, Upstreams
 from tests.api_gateway.puppet import Puppet
 from tests.redis_server import RedisServer, running_redis
@@ -21,11 +22,16 @@ Gateway = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
 @asynccontextmanager
-async def gateway_over(*upstreams: Upstream, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def gateway_over(
+    *upstreams: Upstream, limits: Limits = LIMITS, **settings: Any
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a running gateway, with a token that may do everything."""
     app = create_app(Settings(**{"secret_key": SECRET, **settings}))
     app.state.upstreams = Upstreams(upstreams)
-    async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=bearer(), timeout=10) as client:
+    async with (
+        served(app, limits=limits) as url,
+        httpx2.AsyncClient(base_url=url, headers=bearer(), timeout=10) as client,
+    ):
         yield client
 
 
