@@ -98,6 +98,7 @@ class RedisRateLimiter(RateLimiter):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._decide_alone([])
             await self._redis.aclose()
 
     async def decide(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
@@ -115,13 +116,19 @@ class RedisRateLimiter(RateLimiter):
                 batch = [self._asked.popleft() for _ in range(min(len(self._asked), LARGEST_BATCH))]
                 try:
                     await self._exchange(batch)
-                except Exception as error:  # whatever it is, these requests are decided, and not without a limit
+                except BaseException as error:  # whatever it is, these requests are decided, and not without a limit
+                    self._decide_alone(batch)
+                    if not isinstance(error, Exception):
+                        raise
                     self._lost(error)
-                    for asked in [*batch, *self._asked]:
-                        _tell(asked, self._local.decide_now(asked.limits, cost=asked.cost))
-                    self._asked.clear()
         finally:
             self._sender = None
+
+    def _decide_alone(self, batch: list[_Asked]) -> None:
+        """Leaves nobody waiting: `batch` and whoever asked since."""
+        for asked in [*batch, *self._asked]:
+            _tell(asked, self._local.decide_now(asked.limits, cost=asked.cost))
+        self._asked.clear()
 
     async def _exchange(self, batch: list[_Asked]) -> None:
         """Raises RedisError or OSError."""

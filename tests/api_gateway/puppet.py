@@ -82,6 +82,11 @@ class Puppet:
             self.got_piece.set()
         await Response(b"".join(self.received))(scope, receive, send)
 
+    async def later(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reads when the test lets it."""
+        await self.go.wait()
+        await self.length(request, scope, receive, send)
+
     async def flood(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for self.sent_megabytes in range(1, 101):

@@ -475,6 +475,16 @@ async def test_a_body_that_comes_steadily_is_waited_for(gateway: Gateway) -> Non
     assert (status, body) == (200, b"1600")
 
 
+async def test_a_body_is_not_late_while_it_is_the_service_that_does_not_read(gateway: Gateway, puppet: Puppet) -> None:
+    async with gateway(limits=HASTY) as client, connected(client) as line:
+        line.writer.write(head(client, b"/api/llm/later", b"content-length: 15000000", method=b"POST"))
+        line.writer.write(b"x" * 15_000_000)
+        await asyncio.sleep(3 * HASTY.body_window)
+        puppet.go.set()
+        status, _, body = await line.answer()
+    assert (status, body) == (200, b"15000000")
+
+
 async def test_a_long_answer_is_not_cut_because_the_client_is_quiet(gateway: Gateway, puppet: Puppet) -> None:
     async with gateway(limits=HASTY) as client, connected(client) as line:
         await line.say(head(client, b"/api/llm/stream", b"connection: close"), b"GET /")

@@ -190,3 +190,11 @@ async def test_a_client_that_leaves_does_not_disturb_the_others(redis: RedisServ
         leaving.cancel()
         assert (await staying).admitted
         assert limiter.problem is None
+
+
+async def test_who_waits_for_a_decision_when_the_gateway_ends_gets_one(redis: RedisServer) -> None:
+    async with limiters(redis.url, count=1) as (limiter,):
+        waiting = [asyncio.create_task(limiter.decide(LIMIT)) for _ in range(300)]
+        await asyncio.sleep(0)
+    decisions = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert sum(decision.admitted for decision in decisions) <= 2 * 20
