@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -115,6 +115,7 @@ async def scripts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Red
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, quotas=quotas)
+@example(steps=[(0, 5, [0]), (11_999_999, 1, [0]), (1, 1, [0])], quotas=(5, 5, 5))  # a microsecond too early
 async def test_redis_and_memory_decide_the_same(
     scripts: Redis, steps: list[tuple[int, int, list[int]]], quotas: tuple[int, int, int]
 ) -> None:
