@@ -47,7 +47,7 @@ Services = Annotated[Upstreams, Depends(upstreams)]
 
 @router.get("/health", summary="The state of every service", responses={503: {"model": Health}})
 async def health(request: Request, services: Services, response: Response) -> Health:
-    found = await ask_all(services, concern=concern_of(request))
+    found = await ask_all(services, concern=_concerns(request))
     response.status_code = 503 if found.status == "down" else 200
     return found
 
@@ -59,7 +59,16 @@ async def live() -> dict[str, Literal["ok"]]:
 
 @router.get("/health/ready", summary="Whether the gateway can serve", responses={503: {"model": Health}})
 async def ready(request: Request, services: Services, response: Response) -> Health:
-    return await health(request, services, response)
+    """Whether it can let anybody in: that takes auth-service, and some service to be let in to."""
+    found = await health(request, services, response)
+    if found.services["auth"].status == "down":
+        response.status_code = 503
+    return found
+
+
+def _concerns(request: Request) -> str | None:
+    concerns = (concern_of(request), request.state.admission.problem)
+    return "; ".join(concern for concern in concerns if concern) or None
 
 
 async def ask_all(services: Upstreams, *, concern: str | None = None) -> Health:

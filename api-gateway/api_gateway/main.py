@@ -8,11 +8,17 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api_gateway import health, openapi
+from api_gateway import health, metrics, openapi
+from api_gateway.admission import Admission
 from api_gateway.authentication import Authentication
 from api_gateway.exchanged import ExchangedTokens
+from api_gateway.forwarded import ForwardedMiddleware, Networks
+from api_gateway.metrics import Metrics, MetricsMiddleware
 from api_gateway.openapi import MergedDocument, mount_docs_files
 from api_gateway.proxy import Proxy
+from api_gateway.rate_limit import MemoryRateLimiter, RateLimiter
+from api_gateway.rate_limit_redis import RedisRateLimiter
+from api_gateway.security_headers import SecurityHeadersMiddleware
 from api_gateway.settings import Settings
 from api_gateway.upstreams import SERVICES
 from api_gateway.welcome import router as welcome
@@ -21,6 +27,8 @@ from shared.service import create_service
 
 EXPOSED_HEADERS = [
     "idempotency-replayed",
+    "ratelimit",
+    "ratelimit-policy",
     "retry-after",
     "x-request-id",
     "x-synapscale-attempts",
@@ -31,11 +39,16 @@ EXPOSED_HEADERS = [
 
 
 def create_app(settings: Settings) -> FastAPI:
+    measured = Metrics()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        limiter = _limiter(settings)
+        measured.watch(limiter)
         async with (
             app.state.upstreams.running(*SERVICES) as upstreams,
             identity(upstreams["auth"], settings=settings, service="gateway") as known,
+            limiter.running(),
         ):
             yield {
                 "upstreams": upstreams,
@@ -43,6 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
                 "authentication": Authentication(
                     known.verifier, exchanged=ExchangedTokens(known.client), issuer=settings.public_url
                 ),
+                "admission": Admission(limiter, settings=settings, metrics=measured),
+                "metrics": measured,
+                "metrics_from": Networks(settings.metrics_from),
                 "openapi": MergedDocument(upstreams, app.openapi()),
             }
 
@@ -51,13 +67,25 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The only door",
         settings=settings,
         lifespan=lifespan,
-        routers=[welcome, openapi.router],
+        routers=[welcome, openapi.router, metrics.router],
         health_router=health.router,
         openapi_url=None,
-        middleware=[*_cors(settings), _proxy(settings)],
+        middleware=[*_edge(settings, measured), *_cors(settings), _proxy(settings)],
     )
     mount_docs_files(app)
     return app
+
+
+def _limiter(settings: Settings) -> RateLimiter:
+    return RedisRateLimiter(settings.redis_url) if settings.redis_url else MemoryRateLimiter()
+
+
+def _edge(settings: Settings, measured: Metrics) -> list[Middleware]:
+    return [
+        Middleware(ForwardedMiddleware, trusted=Networks(settings.trusted_proxies)),
+        Middleware(MetricsMiddleware, metrics=measured),
+        Middleware(SecurityHeadersMiddleware, https=settings.public_url.startswith("https://")),
+    ]
 
 
 def _cors(settings: Settings) -> list[Middleware]:

@@ -3,12 +3,14 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_gateway.admission import Admission
 from api_gateway.authentication import Authentication
 from api_gateway.credentials import with_token
-from api_gateway.requests import LimitedBody, check_framing, check_path, headers_to_pass_on
+from api_gateway.rate_limit import Headers
+from api_gateway.requests import LimitedBody, check_framing, check_path, check_size, headers_to_pass_on
 from api_gateway.upstreams import Route, find_route
 from shared.auth import Principal
-from shared.errors import DomainError, InsufficientScope, error_response
+from shared.errors import DomainError, InsufficientScope, Unauthorized, Unavailable, error_response
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +30,12 @@ class Proxy:
         body = LimitedBody(receive, scope, limit=self._max_body_bytes)
         answer = _Answer(send, body)
         try:
+            check_size(scope)
             check_path(scope)
             check_framing(scope)
             if body.exceeded:
                 raise body.too_large
-            await self._pass_on(scope, body.receive, answer.send)
+            await self._pass_on(scope, body.receive, answer)
         except DomainError as error:
             if answer.started:
                 raise  # the server breaks the connection off: half an answer must not look whole
@@ -45,26 +48,40 @@ class Proxy:
         if answer.withheld:
             await error_response(body.too_large, scope=scope)(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         route = find_route(scope["path"])
+        admission: Admission = scope["state"]["admission"]
+        if route is None or route.public:
+            answer.limits = await admission.of_stranger(scope)
         if route is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, answer.send)
             return
         headers = headers_to_pass_on(scope)
         if not route.public:
-            principal = await self._let_in(scope, route)
+            principal = await self._authenticated(scope, route)
+            answer.limits = await admission.of_principal(principal)
+            needed = route.scope_for(scope["method"])
+            if needed is not None and needed not in principal.scopes:
+                raise InsufficientScope(needed)
             headers = with_token(headers, principal.token)
         onward = {**scope, "headers": headers}
         upstream = scope["state"]["upstreams"][route.service]
-        await upstream.forward(onward, receive, send, answer_timeout=self._upstream_timeout)
+        await upstream.forward(onward, receive, answer.send, answer_timeout=self._upstream_timeout)
 
-    async def _let_in(self, scope: Scope, route: Route) -> Principal:
-        """Raises what `Authentication` raises, and InsufficientScope."""
+    async def _authenticated(self, scope: Scope, route: Route) -> Principal:
+        """Raises what is wrong with the credential; guesses count against the address, so RateLimited too."""
         authentication: Authentication = scope["state"]["authentication"]
-        principal = await authentication.principal_of(scope, api_key_header=route.api_key_header)
-        needed = route.scope_for(scope["method"])
-        if needed is not None and needed not in principal.scopes:
-            raise InsufficientScope(needed)
+        outcomes = scope["state"]["metrics"].authenticated
+        try:
+            principal = await authentication.principal_of(scope, api_key_header=route.api_key_header)
+        except Unauthorized:
+            outcomes["refused"].inc()
+            await scope["state"]["admission"].of_stranger(scope)
+            raise
+        except Unavailable:
+            outcomes["unavailable"].inc()
+            raise
+        outcomes["accepted"].inc()
         return principal
 
 
@@ -77,11 +94,15 @@ class _Answer:
         self.started = False
         self.complete = False
         self.withheld = False
+        self.limits: Headers = []
+        """What the answer tells about rate limits."""
 
     async def send(self, message: Message) -> None:
         if self._body.exceeded and not self.started:
             self.withheld = True
             return
+        if not self.started and self.limits:
+            message = {**message, "headers": [*message.get("headers", ()), *self.limits]}
         self.started = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.complete = True

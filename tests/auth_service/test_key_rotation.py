@@ -19,8 +19,9 @@ from auth_service.keys.service import KeyRing, SecretKeyChanged, rotate
 from auth_service.tokens import issuer
 from shared.clients.auth import FRESH_FOR
 from shared.database import Sessions
-from tests.auth_service.conftest import SECRET, StartAuth
+from tests.auth_service.conftest import StartAuth
 from tests.auth_service.logins import Json, bearing, log_in
+from tests.tokens import SECRET
 
 JWKS = "/.well-known/jwks.json"
 

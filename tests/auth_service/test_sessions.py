@@ -17,10 +17,11 @@ from auth_service.sessions.service import end_logins
 from auth_service.tokens.issuer import TokenIssuer
 from auth_service.users.models import User
 from shared.database import Sessions
-from tests.auth_service.conftest import SECRET, StartAuth
+from tests.auth_service.conftest import StartAuth
 from tests.auth_service.factories import PASSWORD, make_user
 from tests.auth_service.logins import Json, bearing, claims_of, log_in, refresh
 from tests.auth_service.test_refresh import DAY, assert_refused, let_pass, subjects
+from tests.tokens import SECRET
 
 SESSIONS = "/api/auth/sessions"
 REVOKE = "/api/auth/revoke"

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from sqlalchemy import make_url
 
-from tests.chat_service.outage import outage
 from tests.e2e.conftest import SHAPES
 from tests.e2e.platforms import Platform, platform
 from tests.leaks import leaks, secrets_of
+from tests.outage import outage
 
 
 class Visitor:

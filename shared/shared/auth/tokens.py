@@ -139,7 +139,7 @@ def _principal(claims: Mapping[str, Any], *, token: str) -> Principal:
         expires_at=int(claims["exp"]),
         token=token,
         policy=_policy(claims),
-        actor=claims["act"]["sub"] if "act" in claims else None,
+        actor=_actor(claims),
     )
 
 
@@ -148,6 +148,17 @@ def _policy(claims: Mapping[str, Any]) -> Policy:
         return msgspec.convert(claims.get("policy", {}), Policy, strict=False)
     except msgspec.ValidationError:
         raise _invalid("The access token is not valid.") from None
+
+
+def _actor(claims: Mapping[str, Any]) -> str | None:
+    """Who acts for the subject (RFC 8693 §4.1)."""
+    match claims.get("act"):
+        case None:
+            return None
+        case {"sub": str(actor)}:
+            return actor
+        case _:
+            raise _invalid("The access token is not valid.")
 
 
 def _invalid(detail: str) -> Unauthorized:
