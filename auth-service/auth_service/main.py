@@ -23,6 +23,7 @@ from auth_service.keeping import keeping
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
+from auth_service.logins.service import Logins
 from auth_service.metadata import routes as metadata
 from auth_service.metadata.schemas import ServerMetadata
 from auth_service.revocations import routes as revocation_routes
@@ -54,6 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
                 await bootstrap(sessions, settings=settings, seal=seal, passwords=passwords)
                 ring = KeyRing(sessions, seal)
                 await ring.load()
+                logins = Logins(sessions, secret=secret)
                 issuer = TokenIssuer(ring, issuer=settings.public_url)
                 async with (
                     following(OwnRevocations(sessions)) as revocations,
@@ -73,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
                             issuer=issuer,
                             verifier=verifier,
                             families=families(settings, secret=secret),
+                            logins=logins,
                         ),
                         "exchange": TokenExchange(
                             {
@@ -83,6 +86,9 @@ def create_app(settings: Settings) -> FastAPI:
                                 ),
                             }
                         ),
+                        "passwords": passwords,
+                        "logins": logins,
+                        "registration": settings.registration,
                         "metadata": ServerMetadata.of(settings.public_url),
                     }
 

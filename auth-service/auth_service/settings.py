@@ -1,7 +1,7 @@
 """What auth-service reads from the environment."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from auth_service.external.schemas import OidcIssuer, is_safe_address
 from shared.settings import ServiceSettings, is_weak
 
+Registration = Literal["closed", "invite", "open"]
 SHORTEST_ADMIN_PASSWORD = 12
 
 
@@ -22,6 +23,9 @@ class Settings(ServiceSettings):
     )
     session_idle_days: float = Field(14, gt=0, le=3650, description="a login that is not used for so long ends")
     session_max_days: float = Field(90, gt=0, le=3650, description="a login ends after so long, used or not")
+    registration: Registration = Field(
+        "closed", description="invite: with an invitation; open: anybody, with an organization of their own"
+    )
     oidc_issuers: Annotated[tuple[OidcIssuer, ...], NoDecode] = Field(
         (), description="issuers whose tokens are taken: a JSON array, or the path of a file with one"
     )

@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SIGNING_KEYS = "signing-keys"
 REFRESH_TOKENS = "refresh-tokens"
+LOGIN_THROTTLES = "login-throttles"
 SERVICE_KEY = "service-key/"
 """Followed by the name of the service."""
 

@@ -1,1 +1,1 @@
-"""Guessing passwords is slowed down, per account and per address; nobody is locked out for good."""
+"""Attempts to log in: wrong passwords slow down, for an account and for an address, and never lock out for good."""

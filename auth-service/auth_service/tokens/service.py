@@ -5,6 +5,7 @@ from collections.abc import Collection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.service import Origin
+from auth_service.logins.service import Logins
 from auth_service.organizations.roles import ROLES
 from auth_service.sessions.models import LoginSession
 from auth_service.sessions.refresh_tokens import hash_of, is_well_formed
@@ -36,19 +37,24 @@ class TokenService:
         issuer: TokenIssuer,
         verifier: TokenVerifier,
         families: Families,
+        logins: Logins,
     ) -> None:
         self._sessions = sessions
         self._passwords = passwords
         self._issuer = issuer
         self._verifier = verifier
         self._families = families
+        self._logins = logins
 
     async def create(self, asked: TokenRequest, *, origin: Origin) -> LoginToken:
-        """Raises WrongCredentials, without telling whether the user exists; InvalidScope."""
-        member = await self._find(asked.username)
-        matches = await self._passwords.verify(asked.password, member.user.password_hash if member else None)
-        if member is None or not matches or member.user.disabled_at is not None:
-            raise WrongCredentials
+        """Raises WrongCredentials and LoginThrottled, without telling whether the user exists; InvalidScope."""
+        async with self._logins.attempt(asked.username, origin=origin) as attempt:
+            member = await self._find(asked.username)
+            matches = await self._passwords.verify(asked.password, member.user.password_hash if member else None)
+            if member is None or not matches or member.user.disabled_at is not None:
+                await attempt.fail(member.user if member else None)
+                raise WrongCredentials
+            await attempt.succeed(member.user, organization_id=member.organization.id)
         await self._renew_hash(member, asked.password)
         return await self._log_in(member, asked, origin=origin)
 

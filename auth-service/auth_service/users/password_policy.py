@@ -24,7 +24,7 @@ DIGITS = "01234567890123456789"
 
 
 def check_password(password: str, *, username: str) -> None:
-    """Raises PasswordTooShort, -TooLong, -TooSimple, PasswordHoldsUsername or PasswordTooCommon. Case does not count."""
+    """Raises an UnacceptablePassword that says which rule it breaks. Upper and lower case are the same here."""
     if len(password) < SHORTEST:
         raise PasswordTooShort(SHORTEST)
     if len(password) > LONGEST:
