@@ -29,6 +29,7 @@ TABLE = (
     Route("/.well-known/oauth-authorization-server", "auth", public=True),
     Route("/api/auth/token", "auth", public=True),
     Route("/api/auth/revoke", "auth", public=True),
+    Route("/api/auth/register", "auth", public=True),
     Route("/api/auth", "auth"),
     Route("/api/llm", "llm", read="llm:read", write="llm:invoke"),
     Route("/v1", "llm", read="llm:read", write="llm:invoke"),

@@ -19,6 +19,7 @@ from auth_service.external.service import ForeignTokenExchanger
 from auth_service.grants import routes as grants
 from auth_service.grants.service import GrantExchanger
 from auth_service.idempotency import IdempotencyKey
+from auth_service.invitations import routes as invitations
 from auth_service.keeping import keeping
 from auth_service.keys import routes as keys
 from auth_service.keys.sealing import Seal
@@ -26,8 +27,11 @@ from auth_service.keys.service import KeyRing
 from auth_service.logins.service import Logins
 from auth_service.metadata import routes as metadata
 from auth_service.metadata.schemas import ServerMetadata
+from auth_service.organizations import routes as organizations
+from auth_service.registrations import routes as registrations
 from auth_service.revocations import routes as revocation_routes
 from auth_service.revocations.service import OwnRevocations
+from auth_service.service_accounts import routes as service_accounts
 from auth_service.sessions import routes as session_routes
 from auth_service.sessions.refresh_tokens import Succession
 from auth_service.sessions.service import Families
@@ -108,6 +112,10 @@ def create_app(settings: Settings) -> FastAPI:
             exchange.router,
             grants.router,
             revocation_routes.router,
+            registrations.router,
+            service_accounts.router,
+            organizations.router,
+            invitations.router,
         ],
     )
 

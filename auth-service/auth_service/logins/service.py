@@ -32,25 +32,20 @@ CLEANED = 100
 class Attempt:
     """One attempt to prove who one is; until it succeeds it has failed."""
 
-    def __init__(self, sessions: Sessions, *, account: bytes, address: bytes | None, origin: Origin) -> None:
+    def __init__(self, sessions: Sessions, slowdowns: Mapping[bytes, Slowdown], *, origin: Origin, noun: str) -> None:
         self._sessions = sessions
-        self._account = account
-        self._address = address
+        self._slowdowns = slowdowns
         self._origin = origin
-
-    @property
-    def slowdowns(self) -> Mapping[bytes, Slowdown]:
-        both = {self._account: ACCOUNT}
-        return both if self._address is None else both | {self._address: ADDRESS}
+        self._noun = noun
 
     async def begin(self) -> None:
         """Counts it, committed before the password is looked at. Raises LoginThrottled."""
         async with self._sessions() as session:
-            if await repository.count_failure(session, self.slowdowns):
+            if await repository.count_failure(session, self._slowdowns):
                 await session.commit()
                 return
             await session.rollback()
-            wait = await repository.read_wait(session, list(self.slowdowns))
+            wait = await repository.read_wait(session, list(self._slowdowns))
         raise LoginThrottled(retry_after=wait)
 
     async def fail(self, user: User | None) -> None:
@@ -59,7 +54,7 @@ class Attempt:
             await repository.delete_old_failures(session, at_most=CLEANED)
             record(
                 session,
-                "login.failure",
+                f"{self._noun}.failure",
                 origin=self._origin,
                 organization_id=user.organization_id if user else None,
                 target=user.id if user else None,
@@ -67,17 +62,26 @@ class Attempt:
             )
 
     async def succeed(self, user: User, *, organization_id: str) -> None:
+        """Forgets what failed for the account, and this one for the address."""
         async with self._sessions.begin() as session:
-            await repository.forget_failures(session, self._account)
-            if self._address is not None:
-                await repository.take_back_failure(session, self._address)
-            record(session, "login.success", origin=self._origin, actor=user.id, organization_id=organization_id)
+            for key, slowdown in self._in_order():
+                if slowdown is ACCOUNT:
+                    await repository.forget_failures(session, key)
+                else:
+                    await repository.take_back_failure(session, key)
+            record(
+                session, f"{self._noun}.success", origin=self._origin, actor=user.id, organization_id=organization_id
+            )
 
     async def take_back(self) -> None:
-        """Nobody looked at the password."""
+        """It was none: nobody looked at a password, or there was nothing to guess."""
         async with self._sessions.begin() as session:
-            for key in sorted(self.slowdowns):
+            for key, _ in self._in_order():
                 await repository.take_back_failure(session, key)
+
+    def _in_order(self) -> list[tuple[bytes, Slowdown]]:
+        """The one in which everybody locks rows."""
+        return sorted(self._slowdowns.items(), key=lambda item: item[0])
 
 
 class Logins:
@@ -91,25 +95,36 @@ class Logins:
         self._attempts = 0
 
     @asynccontextmanager
-    async def attempt(self, username: str, *, origin: Origin) -> AsyncIterator[Attempt]:
-        """Inside, look at the password, then say `fail` or `succeed`. Raises LoginThrottled, PasswordsBusy."""
+    async def attempt(self, username: str | None, *, origin: Origin, noun: str = "login") -> AsyncIterator[Attempt]:
+        """Inside, look at the password, then say `fail` or `succeed`. Raises LoginThrottled, PasswordsBusy.
+
+        Without a username only the address is slowed down. `noun` is what the audit calls it.
+        """
         if self._attempts >= MOST_AT_ONCE:
             raise PasswordsBusy
-        account = self._hashed("account", normalized(username))
-        address = None if origin.address is None else self._hashed("address", network(origin.address))
-        attempt = Attempt(self._sessions, account=account, address=address, origin=origin)
-        turns = self._turns.setdefault(account, asyncio.Semaphore(AT_ONCE))
+        slowdowns = self._keys_of(username, address=origin.address)
+        attempt = Attempt(self._sessions, slowdowns, origin=origin, noun=noun)
+        turns = self._turns.setdefault(next(iter(slowdowns), b""), asyncio.Semaphore(AT_ONCE))
         self._attempts += 1
         try:
             async with turns:
                 async with self._connections:
                     await attempt.begin()
-                yield attempt
-        except PasswordsBusy:
-            await attempt.take_back()
-            raise
+                try:
+                    yield attempt
+                except PasswordsBusy:
+                    await attempt.take_back()
+                    raise
         finally:
             self._attempts -= 1
+
+    def _keys_of(self, username: str | None, *, address: str | None) -> Mapping[bytes, Slowdown]:
+        keys = {}
+        if username is not None:
+            keys[self._hashed("account", normalized(username))] = ACCOUNT
+        if address is not None:
+            keys[self._hashed("address", network(address))] = ADDRESS
+        return keys
 
     def _hashed(self, kind: str, name: str) -> bytes:
         return hmac.digest(self._key, f"{kind}:{name}".encode(errors="surrogatepass"), "sha256")

@@ -1,8 +1,11 @@
 """What each role may do."""
 
+from typing import Literal
+
 _READ = ("llm:read", "chat:read")
 _USE = (*_READ, "llm:invoke", "chat:write")
 
+Role = Literal["owner", "admin", "developer", "member", "viewer"]
 ROLES: dict[str, tuple[str, ...]] = {
     "owner": (*_USE, "admin"),
     "admin": (*_USE, "admin"),

@@ -13,9 +13,9 @@ class SessionNotFound(NotFound):
 
 
 class NotALogin(Forbidden):
-    """Whoever finds an API key, or acts for a user, sees and ends none of the user's sessions."""
+    """Whoever finds an API key, or acts for a user, ends none of the user's sessions and changes no password."""
 
     code, title = "not_a_login", "This needs a login"
 
     def __init__(self) -> None:
-        super().__init__("Sessions are seen and ended with the token of a login, not with an API key.")
+        super().__init__("This is done with the token of a login, not with an API key.")

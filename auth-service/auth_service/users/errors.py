@@ -44,13 +44,13 @@ class OwnerRequired(Forbidden):
         super().__init__("Only an owner of the organization may make an owner, or change one.")
 
 
-class LoginRequired(Forbidden):
-    """Whoever finds an API key does not take over its owner's account with it."""
+class OwnPassword(Forbidden):
+    """Whoever finds an administrator's token does not take over the account with it."""
 
-    code, title = "login_required", "This needs a login"
+    code, title = "own_password", "The own password is changed elsewhere"
 
     def __init__(self) -> None:
-        super().__init__("This is done with the token of a login, not with an API key or for somebody else.")
+        super().__init__("Change your own password at /api/auth/me/password, which asks for the current one.")
 
 
 class WrongPassword(Forbidden):

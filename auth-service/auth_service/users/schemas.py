@@ -1,7 +1,12 @@
 """Users as JSON."""
 
-from pydantic import BaseModel
+from datetime import datetime
 
+from pydantic import BaseModel, field_validator
+
+from auth_service.organizations.roles import Role
+from auth_service.text import Body, Email, Line, Password, Username
+from auth_service.users.models import User
 from auth_service.users.repository import Member
 
 
@@ -31,4 +36,70 @@ class Me(BaseModel):
             organization=OrganizationView(id=member.organization.id, name=member.organization.name),
             role=member.role,
             scopes=sorted(scopes),
+        )
+
+
+class MeUpdate(Body):
+    """What is absent stays, null removes."""
+
+    email: Email | None = None
+    display_name: Line | None = None
+
+
+class PasswordChange(Body):
+    current_password: Password
+    new_password: Password
+
+
+class UserCreate(Body):
+    """A new account that belongs to the administrator's organization."""
+
+    username: Username
+    password: Password
+    email: Email | None = None
+    display_name: Line | None = None
+    role: Role = "member"
+
+
+class UserUpdate(Body):
+    """What is absent stays; null removes `email` or `display_name`. Roles change at the organization's members."""
+
+    username: Username | None = None
+    email: Email | None = None
+    display_name: Line | None = None
+    password: Password | None = None
+    disabled: bool | None = None
+
+    @field_validator("username", "password", "disabled", mode="before")
+    @classmethod
+    def _stays(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
+
+
+class UserView(BaseModel):
+    """`managed`: the account belongs to this organization. Of others' accounts it sees neither e-mail nor state."""
+
+    id: str
+    username: str
+    email: str | None
+    display_name: str | None
+    role: str
+    managed: bool
+    disabled: bool
+    created_at: datetime
+
+    @classmethod
+    def of(cls, user: User, *, role: str, organization_id: str) -> "UserView":
+        managed = user.organization_id == organization_id
+        return cls(
+            id=user.id,
+            username=user.username,
+            email=user.email if managed else None,
+            display_name=user.display_name,
+            role=role,
+            managed=managed,
+            disabled=managed and user.disabled_at is not None,
+            created_at=user.created_at,
         )

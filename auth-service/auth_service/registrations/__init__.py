@@ -1,0 +1,1 @@
+"""Registration: whoever may, makes an account of their own."""
