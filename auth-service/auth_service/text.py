@@ -52,5 +52,6 @@ Username = Annotated[str, Field(min_length=2, max_length=128), AfterValidator(_u
 """Normalised: `names.normalized`."""
 Email = Annotated[str, Field(min_length=3, max_length=LONGEST_EMAIL), AfterValidator(_email)]
 """Normalised: `names.normalized`."""
-Password = Annotated[str, Field(min_length=1, max_length=LONGEST_PASSWORD, repr=False)]
+Password = Annotated[str, Field(min_length=1, max_length=LONGEST_PASSWORD)]
+"""Say `Field(repr=False)` beside it."""
 Id = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]

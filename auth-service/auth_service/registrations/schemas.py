@@ -11,10 +11,10 @@ class Registration(Body):
     """With an invitation into its organization, without one into an organization of one's own."""
 
     username: Username
-    password: Password
+    password: Password = Field(repr=False)
     email: Email | None = None
     display_name: Line | None = None
-    invitation: Annotated[str, Field(min_length=1, max_length=128, repr=False)] | None = None
+    invitation: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(None, repr=False)
     organization_name: Line | None = None
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from auth_service.organizations.roles import Role
 from auth_service.text import Body, Email, Line, Password, Username
@@ -47,15 +47,15 @@ class MeUpdate(Body):
 
 
 class PasswordChange(Body):
-    current_password: Password
-    new_password: Password
+    current_password: Password = Field(repr=False)
+    new_password: Password = Field(repr=False)
 
 
 class UserCreate(Body):
     """A new account that belongs to the administrator's organization."""
 
     username: Username
-    password: Password
+    password: Password = Field(repr=False)
     email: Email | None = None
     display_name: Line | None = None
     role: Role = "member"
@@ -67,7 +67,7 @@ class UserUpdate(Body):
     username: Username | None = None
     email: Email | None = None
     display_name: Line | None = None
-    password: Password | None = None
+    password: Password | None = Field(None, repr=False)
     disabled: bool | None = None
 
     @field_validator("username", "password", "disabled", mode="before")
