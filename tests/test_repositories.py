@@ -8,6 +8,21 @@ from tests.tenancy import TENANT_COLUMN, violations
 from tests.test_architecture import name_of, sources
 
 ALLOWED = {
+    "auth_service/api_keys/repository.py:find_live_key": "a key, known by its hash, is what names its organization",
+    "auth_service/external/repository.py:email_exists": "e-mail addresses are unique in the whole installation",
+    "auth_service/grants/repository.py:find_grant": "a service names a grant of its own, which names its organization",
+    "auth_service/grants/repository.py:find_leave": "a service names a grant of its own, which names its organization",
+    "auth_service/grants/repository.py:delete_expired_grants": "clears away what has expired, of all organizations",
+    "auth_service/invitations/repository.py:find_valid": "an invitation, known by its hash, names its organization",
+    "auth_service/invitations/repository.py:accept": "the invitation that was just found by its hash",
+    "auth_service/organizations/repository.py:list_own": "a user's own organizations, whichever they are",
+    "auth_service/sessions/repository.py:find_session_of_token": "a refresh token, known by its hash, names it",
+    "auth_service/sessions/repository.py:lock_family": "a refresh token, known by its hash, names it",
+    "auth_service/sessions/repository.py:list_sessions": "a user's own logins, in whichever organization",
+    "auth_service/sessions/repository.py:end_session": "a user's own logins, in whichever organization",
+    "auth_service/sessions/repository.py:delete_expired_sessions": "clears away what has expired, of everybody",
+    "auth_service/users/repository.py:find_person": "whom an admin adds as a member is known elsewhere until then",
+    "auth_service/users/repository.py:is_last_owner": "no organization of theirs may be left without an owner",
     "auth_service/users/repository.py:find_by_username": "a login names a user before anybody knows the organization",
     "auth_service/users/repository.py:username_exists": "usernames are unique in the whole installation",
     "auth_service/users/repository.py:change_password_hash": "a user's own password, which no organization has",

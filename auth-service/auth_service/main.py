@@ -44,7 +44,7 @@ from auth_service.users.passwords import Passwords
 from shared.auth import TokenVerifier
 from shared.auth.exchange import API_KEY, FOREIGN_TOKEN, GRANT
 from shared.auth.revocations import following
-from shared.database import database
+from shared.database import Sessions, database
 from shared.idempotency import forgetting
 from shared.service import create_service
 
@@ -81,15 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
                             families=families(settings, secret=secret),
                             logins=logins,
                         ),
-                        "exchange": TokenExchange(
-                            {
-                                GRANT: GrantExchanger(sessions, issuer=issuer),
-                                API_KEY: ApiKeyExchanger(sessions, issuer=issuer),
-                                FOREIGN_TOKEN: ForeignTokenExchanger(
-                                    sessions, issuer=issuer, trusted=_trusted(settings, client)
-                                ),
-                            }
-                        ),
+                        "exchange": exchange_of(sessions, issuer, trusted=_trusted(settings, client)),
                         "passwords": passwords,
                         "logins": logins,
                         "registration": settings.registration,
@@ -125,6 +117,17 @@ def families(settings: Settings, *, secret: str) -> Families:
         Succession(secret),
         idle=timedelta(days=settings.session_idle_days),
         longest=timedelta(days=settings.session_max_days),
+    )
+
+
+def exchange_of(sessions: Sessions, issuer: TokenIssuer, *, trusted: list[Issuer]) -> TokenExchange:
+    """What a token of ours can be had for, beside a login."""
+    return TokenExchange(
+        {
+            GRANT: GrantExchanger(sessions, issuer=issuer),
+            API_KEY: ApiKeyExchanger(sessions, issuer=issuer),
+            FOREIGN_TOKEN: ForeignTokenExchanger(sessions, issuer=issuer, trusted=trusted),
+        }
     )
 
 

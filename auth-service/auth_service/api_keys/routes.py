@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from auth_service.api_keys.schemas import ApiKeyChange, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, ApiKeyView
 from auth_service.api_keys.service import ApiKeyService
 from auth_service.audit.service import From
+from auth_service.idempotency import Once
 from shared.auth import CurrentPrincipal
 from shared.database import Session
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
@@ -24,9 +25,9 @@ OfUser = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$", descr
 
 
 @router.post("", status_code=201, summary="Make an API key")
-async def create_api_key(body: ApiKeyCreate, keys: ApiKeys, response: Response) -> ApiKeyCreated:
+async def create_api_key(body: ApiKeyCreate, keys: ApiKeys, once: Once, response: Response) -> ApiKeyCreated:
     response.headers["cache-control"] = "no-store"
-    return await keys.create(body)
+    return await once.with_secret(keys.create(body))
 
 
 @router.get("", summary="List API keys")
@@ -53,8 +54,8 @@ async def revoke_api_key(key_id: str, keys: ApiKeys) -> None:
 
 @router.post("/{key_id}/rotate", status_code=201, summary="Replace an API key")
 async def rotate_api_key(
-    key_id: str, keys: ApiKeys, response: Response, body: ApiKeyRotate | None = None
+    key_id: str, keys: ApiKeys, once: Once, response: Response, body: ApiKeyRotate | None = None
 ) -> ApiKeyCreated:
     response.headers["cache-control"] = "no-store"
     overlap = (body or ApiKeyRotate()).overlap_seconds
-    return await keys.rotate(key_id, overlap=timedelta(seconds=overlap))
+    return await once.with_secret(keys.rotate(key_id, overlap=timedelta(seconds=overlap)))

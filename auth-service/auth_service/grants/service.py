@@ -3,10 +3,10 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.api_keys.models import ApiKey
+from auth_service.api_keys.schemas import policy_of
 from auth_service.audit.service import Origin, record
 from auth_service.exchange.errors import SubjectTokenRefused
 from auth_service.exchange.schemas import ExchangeRequest
@@ -21,8 +21,8 @@ from auth_service.tokens.errors import InvalidScope
 from auth_service.tokens.issuer import TokenIssuer
 from auth_service.tokens.schemas import Token
 from auth_service.tokens.service import narrowed
-from shared.auth import Policy, Principal, TokenVerifier
-from shared.auth.policy import UNLIMITED, Budget
+from shared.auth import Principal, TokenVerifier
+from shared.auth.policy import UNLIMITED
 from shared.database import Sessions
 from shared.errors import Unauthorized
 from shared.ids import new_id
@@ -132,7 +132,7 @@ class GrantExchanger(Exchanger):
             scopes=narrowed([each for each in grant.scopes if each in may], scope),
             session_id=grant.id,
             life=_life(grant, key),
-            policy=UNLIMITED if key is None else _policy(key),
+            policy=UNLIMITED if key is None else policy_of(key),
             actor=actor_of(grant.service),
         )
 
@@ -146,17 +146,3 @@ def _life(grant: Grant, key: ApiKey | None) -> int:
     ends = [each.expires_at for each in (grant, key) if each is not None and each.expires_at is not None]
     left = int((min(ends) - datetime.now(UTC)).total_seconds())
     return max(1, min(LIFE_OF_A_TOKEN, left))
-
-
-def _policy(key: ApiKey) -> Policy:
-    """The limits of the key that a grant was made with bind the grant too."""
-    budget = None
-    if key.budget_usd is not None:
-        budget = msgspec.convert({"usd": key.budget_usd, "period": key.budget_period}, Budget)
-    return Policy(
-        models=None if key.allowed_models is None else tuple(key.allowed_models),
-        requests_per_minute=key.requests_per_minute,
-        tokens_per_minute=key.tokens_per_minute,
-        concurrent_requests=key.concurrent_requests,
-        budget=budget,
-    )

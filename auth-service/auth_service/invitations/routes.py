@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from auth_service.audit.service import From
+from auth_service.idempotency import Once
 from auth_service.invitations.schemas import InvitationCreate, InvitationCreated, InvitationView
 from auth_service.invitations.service import InvitationService
 from auth_service.organizations.routes import Admin
@@ -24,11 +25,16 @@ Invitations = Annotated[InvitationService, Depends(invitation_service)]
 
 @router.post("", status_code=201)
 async def create_invitation(
-    organization_id: Id, body: InvitationCreate, admin: Admin, invitations: Invitations, response: Response
+    organization_id: Id,
+    body: InvitationCreate,
+    admin: Admin,
+    invitations: Invitations,
+    once: Once,
+    response: Response,
 ) -> InvitationCreated:
     """Shows the invitation's token, this once."""
     response.headers["cache-control"] = "no-store"
-    return await invitations.create(organization_id, body, by=admin)
+    return await once.with_secret(invitations.create(organization_id, body, by=admin))
 
 
 @router.get("", summary="The invitations that may still be used")

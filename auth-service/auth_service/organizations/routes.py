@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from auth_service.audit.service import From
+from auth_service.idempotency import Once
 from auth_service.organizations.schemas import (
     MemberCreate,
     MemberUpdate,
@@ -32,10 +33,10 @@ Admin = Annotated[Principal, Depends(requires(ADMINISTER))]
 
 @router.post("", status_code=201)
 async def create_organization(
-    body: OrganizationWrite, principal: LoggedIn, organizations: Organizations
+    body: OrganizationWrite, principal: LoggedIn, organizations: Organizations, once: Once
 ) -> OrganizationView:
     """Yours, as its owner. Needs the scope `admin` unless registration is open."""
-    return await organizations.create(body, by=principal)
+    return await once(organizations.create(body, by=principal))
 
 
 @router.get("", summary="The organizations that you belong to")
@@ -77,8 +78,10 @@ async def list_members(
 
 
 @router.post("/{organization_id}/members", status_code=201)
-async def add_member(organization_id: Id, body: MemberCreate, admin: Admin, organizations: Organizations) -> MemberView:
-    return await organizations.add_member(organization_id, body, by=admin)
+async def add_member(
+    organization_id: Id, body: MemberCreate, admin: Admin, organizations: Organizations, once: Once
+) -> MemberView:
+    return await once(organizations.add_member(organization_id, body, by=admin))
 
 
 @router.patch("/{organization_id}/members/{user_id}")

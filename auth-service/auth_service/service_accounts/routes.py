@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from auth_service.audit.service import From
+from auth_service.idempotency import Once
 from auth_service.organizations.routes import Admin
 from auth_service.service_accounts.schemas import ServiceAccountCreate, ServiceAccountUpdate, ServiceAccountView
 from auth_service.service_accounts.service import ServiceAccountService
@@ -24,9 +25,9 @@ ServiceAccounts = Annotated[ServiceAccountService, Depends(service_account_servi
 
 @router.post("", status_code=201)
 async def create_service_account(
-    body: ServiceAccountCreate, admin: Admin, accounts: ServiceAccounts
+    body: ServiceAccountCreate, admin: Admin, accounts: ServiceAccounts, once: Once
 ) -> ServiceAccountView:
-    return await accounts.create(body, by=admin)
+    return await once(accounts.create(body, by=admin))
 
 
 @router.get("")

@@ -56,7 +56,7 @@ class ServiceAccountService:
         await administrator(self._session, by)
         member = await self._find(account_id, by=by)
         changes = {"disabled_at": datetime.now(UTC) if body.disabled else None}
-        account = await repository.update_user(self._session, account_id, changes)
+        account = await repository.update_user(self._session, account_id, changes, organization_id=by.organization_id)
         if account is None:
             raise ServiceAccountNotFound
         action = "service_account.disable" if body.disabled else "service_account.enable"
@@ -70,7 +70,7 @@ class ServiceAccountService:
         """Raises ServiceAccountNotFound."""
         await administrator(self._session, by)
         await self._find(account_id, by=by)
-        await repository.delete_user(self._session, account_id)
+        await repository.delete_user(self._session, account_id, organization_id=by.organization_id)
         record(self._session, "service_account.delete", origin=self._origin, by=by, target=account_id)
         await self._session.flush()
         await revoke(self._session, account_id)

@@ -82,18 +82,25 @@ async def change_password_hash(session: AsyncSession, user_id: str, *, old: str,
     return changed is not None
 
 
-async def update_user(session: AsyncSession, user_id: str, changes: Mapping[str, Any]) -> User | None:
-    """As the user is then; None where they have gone. Raises UsernameTaken or EmailTaken."""
-    changed = update(User).where(User.id == user_id).values(**changes, updated_at=func.now()).returning(User)
+async def update_user(
+    session: AsyncSession, user_id: str, changes: Mapping[str, Any], *, organization_id: str
+) -> User | None:
+    """As the user of that (home) organization is then; None where they have gone. Raises UsernameTaken, EmailTaken."""
+    changed = (
+        update(User)
+        .where(User.id == user_id, User.organization_id == organization_id)
+        .values(**changes, updated_at=func.now())
+        .returning(User)
+    )
     try:
         return await session.scalar(changed.execution_options(populate_existing=True))
     except IntegrityError as error:
         raise taken(error) from None
 
 
-async def delete_user(session: AsyncSession, user_id: str) -> None:
-    """With memberships, sessions, keys and grants."""
-    await session.execute(delete(User).where(User.id == user_id))
+async def delete_user(session: AsyncSession, user_id: str, *, organization_id: str) -> None:
+    """With memberships, sessions, keys and grants; only from their (home) organization."""
+    await session.execute(delete(User).where(User.id == user_id, User.organization_id == organization_id))
 
 
 async def username_exists(session: AsyncSession, username: str) -> bool:

@@ -5,11 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from auth_service.audit.service import From
+from auth_service.idempotency import Once
 from auth_service.sessions.routes import LoggedIn
 from auth_service.text import Id
 from auth_service.users.schemas import Me, MeUpdate, PasswordChange, UserCreate, UserUpdate, UserView
 from auth_service.users.service import AccountService, UserService
 from shared.auth import CurrentPrincipal, Principal, requires
+from shared.database import Session
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
@@ -45,8 +47,9 @@ async def change_password(body: PasswordChange, principal: LoggedIn, account: Ac
 
 
 @router.post("/users", status_code=201)
-async def create_user(body: UserCreate, admin: Admin, users: Users) -> UserView:
-    return await users.create(body, by=admin)
+async def create_user(body: UserCreate, admin: Admin, users: Users, session: Session, once: Once) -> UserView:
+    password_hash = await users.hashed(body, by=admin)
+    return await once(users.create(body, session=session, password_hash=password_hash, by=admin))
 
 
 @router.get("/users")

@@ -45,7 +45,8 @@ class AccountService:
         changes = body.model_dump(include=body.model_fields_set)
         if changes:
             async with self._sessions.begin() as session:
-                await repository.update_user(session, principal.user_id, changes)
+                home = member.user.organization_id
+                await repository.update_user(session, principal.user_id, changes, organization_id=home)
                 record(session, "user.update", origin=self._origin, by=principal, target=member.user.id, **_told(body))
         return await self.me(principal)
 
@@ -82,22 +83,25 @@ class UserService:
         self._passwords = passwords
         self._origin = origin
 
-    async def create(self, body: UserCreate, *, by: Principal) -> UserView:
-        """Raises OwnerRequired, an UnacceptablePassword, UsernameTaken, EmailTaken."""
+    async def hashed(self, body: UserCreate, *, by: Principal) -> str:
+        """Of the password of who is to be made. Raises OwnerRequired, an UnacceptablePassword."""
         async with self._sessions() as session:
             allow_role(body.role, by=await administrator(session, by))
         check_password(body.password, username=body.username)
+        return await self._passwords.hash(body.password)
+
+    async def create(self, body: UserCreate, *, session: AsyncSession, password_hash: str, by: Principal) -> UserView:
+        """In the transaction of `session`. Raises UsernameTaken, EmailTaken."""
         user = User(
             id=new_id("usr"),
             organization_id=by.organization_id,
             username=body.username,
             email=body.email,
             display_name=body.display_name,
-            password_hash=await self._passwords.hash(body.password),
+            password_hash=password_hash,
         )
-        async with self._sessions.begin() as session:
-            await repository.add_user(session, user, role=body.role)
-            record(session, "user.create", origin=self._origin, by=by, target=user.id, role=body.role)
+        await repository.add_user(session, user, role=body.role)
+        record(session, "user.create", origin=self._origin, by=by, target=user.id, role=body.role)
         return UserView.of(user, role=body.role, organization_id=by.organization_id)
 
     async def list(self, *, by: Principal, limit: int, cursor: str | None) -> Page[UserView]:
@@ -125,7 +129,7 @@ class UserService:
         async with self._sessions.begin() as session:
             if body.disabled:
                 await keep_an_owner(session, user_id)
-            user = await repository.update_user(session, user_id, changes)
+            user = await repository.update_user(session, user_id, changes, organization_id=by.organization_id)
             if user is None:
                 raise UserNotFound
             record(session, "user.update", origin=self._origin, by=by, target=user_id, **_told(body))
@@ -140,7 +144,7 @@ class UserService:
         async with self._sessions.begin() as session:
             await self._managed(session, user_id, by=by)
             await keep_an_owner(session, user_id)
-            await repository.delete_user(session, user_id)
+            await repository.delete_user(session, user_id, organization_id=by.organization_id)
             record(session, "user.delete", origin=self._origin, by=by, target=user_id)
             await session.flush()
             await revoke(session, user_id)
