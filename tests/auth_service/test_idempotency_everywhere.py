@@ -38,7 +38,7 @@ async def test_a_repeated_key_creates_once(
     assert await count(sessions, table) == before + 1
     if secret:
         assert again.status_code == 409
-        assert again.json()["created_id"] == first.json()["id"]
+        assert again.json()["id"] == first.json()["id"]
     else:
         assert (again.status_code, again.json()) == (201, first.json())
         assert again.headers["idempotency-replayed"] == "true"
