@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     body_minimum: int = 4096
     framing: int = 128 * 1024
     """What a body may cost beside its content (chunk extensions, trailers), and eight times its content."""
-    unread_time: float = 60
+    unread_time: float = 120
     """For which a client may leave an answer lying."""
     linger_time: float = 1
     """For which what a refused client still sends is read, so that it gets to see the refusal."""
