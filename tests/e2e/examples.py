@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from shared.auth.api_keys import is_api_key
 from tests.e2e.platforms import Platform, clean_environment
 from tests.e2e.readme import ROOT, blocks
 
@@ -22,7 +23,7 @@ MESSAGE_FIELDS = {
     "finish_reason",
     "created_at",
 }
-SHELL_BLOCKS = ("login", "token", "models", "message", "history", "health")
+SHELL_BLOCKS = ("login", "token", "models", "message", "history", "health", "key")
 
 
 def run_shell_blocks(on: Platform, *, file: str = "README.md") -> dict[str, str]:
@@ -42,6 +43,7 @@ def check_shell_blocks(printed: dict[str, str], *, provider: str, answer: str) -
     login = json.loads(printed["login"])
     assert login["token_type"].lower() == "bearer"
     assert login["expires_in"] == 900
+    assert login["refresh_token"]
     assert "gpt-4" in {model["id"] for model in json.loads(printed["models"])["data"]}
     message = json.loads(printed["message"])
     assert message.keys() >= MESSAGE_FIELDS
@@ -55,6 +57,9 @@ def check_shell_blocks(printed: dict[str, str], *, provider: str, answer: str) -
     assert message["id"] in {m["id"] for m in history}
     health = json.loads(printed["health"])
     assert health["status"] == "ok"
+    key = json.loads(printed["key"])
+    assert is_api_key(key["key"])
+    assert key["requests_per_minute"] == 60
 
 
 def run_node(on: Platform, token: str) -> str:
