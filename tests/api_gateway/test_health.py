@@ -87,6 +87,14 @@ async def test_none_left_is_down_and_the_gateway_lives_on() -> None:
     assert live.status_code == 200
 
 
+@pytest.mark.parametrize(("down", "status"), [({"auth"}, 503), ({"llm", "chat"}, 503), ({"llm"}, 200)])
+async def test_it_is_ready_with_auth_and_a_service_to_be_let_in_to(down: set[str], status: int) -> None:
+    services = (answering(name, code=503, status="down") if name in down else well(name) for name in SERVICES)
+    async with gateway_over(*services) as client:
+        assert (await client.get("/health/ready")).status_code == status
+        assert (await client.get("/health")).json()["status"] == "degraded"
+
+
 async def test_slow_services_are_asked_at_the_same_time_and_given_a_second() -> None:
     async with gateway_over(stuck("auth"), stuck("llm"), well("chat")) as client:
         started = time.monotonic()
