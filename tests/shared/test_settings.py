@@ -16,10 +16,10 @@ WITHOUT_DATABASE = [api_gateway.settings.Settings, llm_service.settings.Settings
 @pytest.mark.parametrize("kind", WITHOUT_DATABASE)
 @pytest.mark.parametrize("secret", [None, "tiny-word", "changeme-changeme-changeme-changeme", "a" * 64])
 def test_a_service_without_a_database_still_needs_the_secret_of_its_service_key(
-    kind: type[ServiceSettings], secret: str | None
+    kind: type[ServiceSettings], secret: str | None, tmp_path: Path
 ) -> None:
     with pytest.raises(ValidationError, match="SYNAPSCALE_SECRET_KEY") as refused:
-        kind.model_validate({"env": "production", "secret_key": secret})
+        kind.model_validate({"env": "production", "secret_key": secret, "data_dir": tmp_path})
     assert "DATABASE_URL" not in str(refused.value)
     assert secret is None or secret not in str(refused.value)
 
