@@ -1,10 +1,15 @@
 """Structured logs: one JSON object a line (or coloured text for a person), the same for our code and libraries'."""
 
+import json
 import logging
+import re
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What could end a line, drive a terminal, turn text around, or has no UTF-8; clients choose some of what is logged."""
 
 
 def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
@@ -16,10 +21,9 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    if style == "json":
-        shared.append(structlog.processors.format_exc_info)
+    shared.append(structlog.processors.format_exc_info if style == "json" else _escaped)
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(serializer=_one_line)
         if style == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -47,3 +51,18 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
     root.setLevel(level.upper())
     for chatty in ("httpx2", "httpcore2", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _one_line(event: Any, **options: Any) -> str:
+    return _UNPRINTABLE.sub(_escape, json.dumps(event, ensure_ascii=False, **options))
+
+
+def _escaped(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {
+        name: _UNPRINTABLE.sub(_escape, value) if isinstance(value, str) and name != "stack" else value
+        for name, value in event.items()
+    }
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
