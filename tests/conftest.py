@@ -36,28 +36,28 @@ def postgres() -> Iterator[URL]:
 def template(postgres: URL) -> Iterator[URL]:
     """A migrated database to which nobody is connected."""
     url = postgres.set(database=f"template_{uuid7_hex()}")
-    asyncio.run(_execute(postgres, f'CREATE DATABASE "{url.database}"'))
+    asyncio.run(execute(postgres, f'CREATE DATABASE "{url.database}"'))
     upgrade(url.render_as_string(hide_password=False))
     yield url
-    asyncio.run(_execute(postgres, f'DROP DATABASE "{url.database}" WITH (FORCE)'))
+    asyncio.run(execute(postgres, f'DROP DATABASE "{url.database}" WITH (FORCE)'))
 
 
 @pytest.fixture
 async def database_url(postgres: URL, template: URL) -> AsyncIterator[str]:
     """The address of a migrated database of the test's own."""
     name = f"test_{uuid7_hex()}"
-    await _execute(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" STRATEGY FILE_COPY')
+    await execute(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" STRATEGY FILE_COPY')
     yield postgres.set(database=name).render_as_string(hide_password=False)
-    await _execute(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await execute(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
 async def empty_database_url(postgres: URL) -> AsyncIterator[str]:
     """The address of a database without a table, of the test's own."""
     name = f"test_{uuid7_hex()}"
-    await _execute(postgres, f'CREATE DATABASE "{name}"')
+    await execute(postgres, f'CREATE DATABASE "{name}"')
     yield postgres.set(database=name).render_as_string(hide_password=False)
-    await _execute(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await execute(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
         yield opened
 
 
-async def _execute(server: URL, statement: str) -> None:
+async def execute(server: URL, statement: str) -> None:
     plain = server.set(drivername="postgresql", database="postgres")
     connection = await asyncpg.connect(plain.render_as_string(hide_password=False))
     try:

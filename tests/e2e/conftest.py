@@ -1,14 +1,20 @@
 """One platform per shape for all tests of a run; a provider on loopback where one is configured."""
 
+import asyncio
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
+from shared.ids import uuid7_hex
+from tests.conftest import execute
+from tests.e2e.attackers import World, world
 from tests.e2e.platforms import Platform, platform
 from tests.e2e.readme import ROOT
 
@@ -45,3 +51,35 @@ def serving(request: Any, provider: str) -> Iterator[Platform]:
         data_dir = Path(directory) / "data"
         with platform(*SHAPES[request.param], data_dir=data_dir, environment=environment) as started:
             yield started
+
+
+@contextmanager
+def _attacked(shape: str, *, postgres: URL, template: URL, directory: Path) -> Iterator[World]:
+    name = f"attacked_{uuid7_hex()}"
+    asyncio.run(execute(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" STRATEGY FILE_COPY'))
+    url = postgres.set(database=name).render_as_string(hide_password=False)
+    try:
+        with world(*SHAPES[shape], database_url=url, directory=directory) as opened:
+            yield opened
+    finally:
+        asyncio.run(execute(postgres, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="module")
+def attacked(postgres: URL, template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A platform in one process for the attacks of a module."""
+    with _attacked(
+        "standalone", postgres=postgres, template=template, directory=tmp_path_factory.mktemp("w")
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def attacked_shapes(
+    request: Any, postgres: URL, template: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """One in each shape."""
+    with _attacked(
+        request.param, postgres=postgres, template=template, directory=tmp_path_factory.mktemp("w")
+    ) as opened:
+        yield opened
