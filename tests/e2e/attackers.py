@@ -69,6 +69,7 @@ class World:
         self.platform = started
         self.client = client
         self.url = started.url
+        self.secret_key = secret_key
         self._database_url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
         root = {"username": "admin", "password": admin_password}
         token = client.post("/api/auth/token", json=root).json()["access_token"]
@@ -122,8 +123,8 @@ def world(*arguments: str, database_url: str, directory: Path, **environment: st
         platform(*arguments, data_dir=data_dir, environment=given) as started,
         httpx2.Client(base_url=started.url, trust_env=False, timeout=20) as client,
     ):
-        password = (data_dir / "admin_password").read_text().strip()
-        yield World(started, client=client, database_url=database_url, admin_password=password)
+        password, secret = ((data_dir / name).read_text().strip() for name in ("admin_password", "secret_key"))
+        yield World(started, client=client, database_url=database_url, admin_password=password, secret_key=secret)
 
 
 def told(answer: httpx2.Response, *unlike: str) -> tuple[int, str]:
