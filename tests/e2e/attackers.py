@@ -65,7 +65,9 @@ class Person:
 class World:
     """The platform, its database, an administrator's organization and another one."""
 
-    def __init__(self, started: Platform, *, client: httpx2.Client, database_url: str, admin_password: str) -> None:
+    def __init__(
+        self, started: Platform, *, client: httpx2.Client, database_url: str, admin_password: str, secret_key: str
+    ) -> None:
         self.platform = started
         self.client = client
         self.url = started.url
