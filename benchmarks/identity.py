@@ -358,7 +358,7 @@ async def measure_flood(url: str) -> None:
 
         for _ in range(ROUNDS):
             await probe(quiet)
-            async with ended_with_us(__file__, "flood", url):
+            async with ended_with_us(str(Path(__file__).resolve()), "flood", url):
                 await asyncio.sleep(2)  # it has begun
                 await probe(flooded)
     for path in paths:

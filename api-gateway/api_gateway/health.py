@@ -37,7 +37,7 @@ class Health(BaseModel):
     services: dict[str, ServiceStatus]
 
 
-def upstreams(request: Request) -> Upstreams:
+async def upstreams(request: Request) -> Upstreams:
     found: Upstreams = request.state.upstreams
     return found
 

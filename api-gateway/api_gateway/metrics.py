@@ -113,7 +113,7 @@ class MetricsMiddleware:
             self._metrics.answered(route, method, status, time.perf_counter() - started)
 
 
-def watcher(request: Request) -> None:
+async def watcher(request: Request) -> None:
     """Lets only those pass who may look: a direct connection from a network in SYNAPSCALE_METRICS_FROM."""
     allowed: Networks = request.state.metrics_from
     if request.scope.get(PEER, "") not in allowed or not came_directly(request.scope):

@@ -16,7 +16,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth/api-keys", tags=["api keys"])
 
 
-def api_key_service(session: Session, principal: CurrentPrincipal, origin: From) -> ApiKeyService:
+async def api_key_service(session: Session, principal: CurrentPrincipal, origin: From) -> ApiKeyService:
     return ApiKeyService(session, by=principal, origin=origin)
 
 

@@ -13,7 +13,7 @@ from shared.pagination import Page
 router = APIRouter(prefix="/api/auth/audit-events", tags=["auth"])
 
 
-def audit_service(session: Session) -> AuditService:
+async def audit_service(session: Session) -> AuditService:
     return AuditService(session)
 
 

@@ -29,7 +29,7 @@ class Origin:
     request_id: str | None = None
 
 
-def origin_of(request: Request) -> Origin:
+async def origin_of(request: Request) -> Origin:
     """The address is what the gateway says: it overwrites what a client claims."""
     forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
     agent = request.headers.get("user-agent", "")[:LONGEST_USER_AGENT]

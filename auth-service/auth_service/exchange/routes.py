@@ -12,7 +12,7 @@ from shared.auth.services import CallingService
 router = APIRouter(prefix="/internal/auth", include_in_schema=False)
 
 
-def token_exchange(request: Request) -> TokenExchange:
+async def token_exchange(request: Request) -> TokenExchange:
     exchange: TokenExchange = request.state.exchange
     return exchange
 

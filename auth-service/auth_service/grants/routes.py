@@ -13,7 +13,7 @@ from shared.database import Session
 router = APIRouter(prefix="/internal/auth/grants", include_in_schema=False)
 
 
-def grant_service(request: Request, session: Session) -> GrantService:
+async def grant_service(request: Request, session: Session) -> GrantService:
     return GrantService(session, verifier=request.state.verifier)
 
 

@@ -16,7 +16,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth/organizations/{organization_id}/invitations", tags=["auth"])
 
 
-def invitation_service(session: Session, origin: From) -> InvitationService:
+async def invitation_service(session: Session, origin: From) -> InvitationService:
     return InvitationService(session, origin=origin)
 
 

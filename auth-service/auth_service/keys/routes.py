@@ -15,7 +15,7 @@ FRESH_FOR = 300
 """Seconds that a JWKS may be kept: half of the time for which a key is published before it signs."""
 
 
-def key_ring(request: Request) -> KeyRing:
+async def key_ring(request: Request) -> KeyRing:
     ring: KeyRing = request.state.key_ring
     return ring
 

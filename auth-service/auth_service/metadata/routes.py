@@ -9,7 +9,7 @@ from auth_service.metadata.schemas import ServerMetadata
 router = APIRouter(tags=["auth"])
 
 
-def server_metadata(request: Request) -> ServerMetadata:
+async def server_metadata(request: Request) -> ServerMetadata:
     metadata: ServerMetadata = request.state.metadata
     return metadata
 

@@ -23,7 +23,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth/organizations", tags=["auth"])
 
 
-def organization_service(request: Request, session: Session, origin: From) -> OrganizationService:
+async def organization_service(request: Request, session: Session, origin: From) -> OrganizationService:
     return OrganizationService(session, registration=request.state.registration, origin=origin)
 
 

@@ -11,7 +11,7 @@ from auth_service.registrations.service import RegistrationService
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
 
-def registration_service(request: Request, origin: From) -> RegistrationService:
+async def registration_service(request: Request, origin: From) -> RegistrationService:
     state = request.state
     return RegistrationService(
         state.sessions, passwords=state.passwords, logins=state.logins, mode=state.registration, origin=origin

@@ -16,7 +16,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth/service-accounts", tags=["auth"])
 
 
-def service_account_service(session: Session, origin: From) -> ServiceAccountService:
+async def service_account_service(session: Session, origin: From) -> ServiceAccountService:
     return ServiceAccountService(session, origin=origin)
 
 

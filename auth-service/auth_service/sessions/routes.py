@@ -15,7 +15,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
 
-def session_service(session: Session, origin: From) -> SessionService:
+async def session_service(session: Session, origin: From) -> SessionService:
     return SessionService(session, origin=origin)
 
 

@@ -31,7 +31,7 @@ LARGEST_REQUEST = 16 * 1024
 GRANTS: dict[str, type[TokenRequest | RefreshRequest]] = {"password": TokenForm, "refresh_token": RefreshRequest}
 
 
-def token_service(request: Request) -> TokenService:
+async def token_service(request: Request) -> TokenService:
     service: TokenService = request.state.tokens
     return service
 

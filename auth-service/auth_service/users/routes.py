@@ -17,12 +17,12 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
 
-def account_service(request: Request, origin: From) -> AccountService:
+async def account_service(request: Request, origin: From) -> AccountService:
     state = request.state
     return AccountService(state.sessions, passwords=state.passwords, logins=state.logins, origin=origin)
 
 
-def user_service(request: Request, origin: From) -> UserService:
+async def user_service(request: Request, origin: From) -> UserService:
     return UserService(request.state.sessions, passwords=request.state.passwords, origin=origin)
 
 

@@ -13,7 +13,7 @@ from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 router = APIRouter(prefix="/api/chat/conversations", tags=["chat"])
 
 
-def conversation_service(session: Session) -> ConversationService:
+async def conversation_service(session: Session) -> ConversationService:
     return ConversationService(session)
 
 

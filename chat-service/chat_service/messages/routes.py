@@ -16,7 +16,7 @@ from shared.sse import EventStream
 router = APIRouter(prefix="/api/chat", tags=["chat"])
 
 
-def message_service(request: Request) -> MessageService:
+async def message_service(request: Request) -> MessageService:
     return MessageService(request.state.sessions, request.state.runner)
 
 

@@ -14,7 +14,7 @@ router = APIRouter(tags=["llm"])
 openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 
 
-def catalogue(request: Request) -> Catalogue:
+async def catalogue(request: Request) -> Catalogue:
     found: Catalogue = request.state.catalogue
     return found
 

@@ -18,7 +18,7 @@ router = APIRouter(tags=["llm"])
 openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 
 
-def completions(request: Request) -> Completions:
+async def completions(request: Request) -> Completions:
     found: Completions = request.state.completions
     return found
 
