@@ -126,7 +126,7 @@ def test_routes_hold_no_sql() -> None:
 
 
 def test_no_dependency_runs_in_a_thread() -> None:
-    """FastAPI hands one that is not `async` to a thread, and back: tens of microseconds quiet, a millisecond in a crowd."""
+    """FastAPI hands one that is not `async` to a thread and waits for it, at every request."""
     functions = {node.name: node for _, tree in parsed() for node in tree.body if isinstance(node, ast.FunctionDef)}
     asked_for = {
         ast.unparse(node.args[0]).rpartition(".")[2]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import case, delete, extract, func, select, update
+from sqlalchemy import ColumnElement, case, delete, extract, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,21 +34,16 @@ async def count_failure(session: AsyncSession, slowdowns: Mapping[bytes, Slowdow
 
     One after another per key, across replicas: the row is locked until the commit, and the next one sees it.
     """
-    for key in sorted(slowdowns):  # one order for all: two attempts never wait for each other
-        if not await _count(session, key, slowdowns[key]):
-            return False
-    return True
-
-
-async def _count(session: AsyncSession, key: bytes, slowdown: Slowdown) -> bool:
     now = func.clock_timestamp()
-    forgotten = func.floor(extract("epoch", now - LoginThrottle.failed_at) / slowdown.forgets_every)
-    failures = func.least(func.greatest(LoginThrottle.failures - forgotten, 0) + 1, slowdown.most)
-    doubled = func.least(func.power(2, failures - slowdown.free - 1), slowdown.longest)
-    seconds = case((failures > slowdown.free, doubled), else_=0)
-    counted = await session.scalar(
+    of = {name: _by_key(slowdowns, name) for name in ("free", "longest", "forgets_every", "most")}
+    forgotten = func.floor(extract("epoch", now - LoginThrottle.failed_at) / of["forgets_every"])
+    failures = func.least(func.greatest(LoginThrottle.failures - forgotten, 0) + 1, of["most"])
+    doubled = func.least(func.power(2, failures - of["free"] - 1), of["longest"])
+    seconds = case((failures > of["free"], doubled), else_=0)
+    in_order = sorted(slowdowns)  # one order for all: two attempts never wait for each other
+    counted = await session.scalars(
         insert(LoginThrottle)
-        .values(key=key, failures=1, failed_at=now, blocked_until=now)
+        .values([{"key": key, "failures": 1, "failed_at": now, "blocked_until": now} for key in in_order])
         .on_conflict_do_update(
             index_elements=[LoginThrottle.key],
             set_={
@@ -58,9 +53,14 @@ async def _count(session: AsyncSession, key: bytes, slowdown: Slowdown) -> bool:
             },
             where=LoginThrottle.blocked_until <= now,
         )
-        .returning(LoginThrottle.failures)
+        .returning(LoginThrottle.key)
     )
-    return counted is not None
+    return len(counted.all()) == len(slowdowns)
+
+
+def _by_key(slowdowns: Mapping[bytes, Slowdown], name: str) -> ColumnElement[int]:
+    """That number of the row's own slowdown."""
+    return case({key: getattr(slowdowns[key], name) for key in sorted(slowdowns)}, value=LoginThrottle.key)
 
 
 async def read_wait(session: AsyncSession, keys: Collection[bytes]) -> float:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from auth_service.audit.service import Origin, record
 from auth_service.logins import repository
 from auth_service.logins.errors import LoginThrottled
@@ -61,17 +63,17 @@ class Attempt:
                 result="failure",
             )
 
-    async def succeed(self, user: User, *, organization_id: str) -> None:
-        """Forgets what failed for the account, and this one for the address."""
-        async with self._sessions.begin() as session:
-            for key, slowdown in self._in_order():
-                if slowdown is ACCOUNT:
-                    await repository.forget_failures(session, key)
-                else:
-                    await repository.take_back_failure(session, key)
-            record(
-                session, f"{self._noun}.success", origin=self._origin, actor=user.id, organization_id=organization_id
-            )
+    async def succeed(self, session: AsyncSession, user: User, *, organization_id: str) -> None:
+        """Forgets what failed for the account, and this one for the address; in force when the transaction commits.
+
+        Do it last in the transaction: others wait for these rows.
+        """
+        record(session, f"{self._noun}.success", origin=self._origin, actor=user.id, organization_id=organization_id)
+        for key, slowdown in self._in_order():
+            if slowdown is ACCOUNT:
+                await repository.forget_failures(session, key)
+            else:
+                await repository.take_back_failure(session, key)
 
     async def take_back(self) -> None:
         """It was none: nobody looked at a password, or there was nothing to guess."""

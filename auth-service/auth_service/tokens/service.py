@@ -54,9 +54,17 @@ class TokenService:
             if member is None or not matches or member.user.disabled_at is not None:
                 await attempt.fail(member.user if member else None)
                 raise WrongCredentials
-            await attempt.succeed(member.user, organization_id=member.organization.id)
+            refusal: InvalidScope | WrongCredentials | None = None
+            async with self._sessions.begin() as session:
+                try:
+                    answer = await self._log_in(session, member, asked, origin=origin)
+                except (InvalidScope, WrongCredentials) as error:  # nothing is written yet; the password was right
+                    refusal = error
+                await attempt.succeed(session, member.user, organization_id=member.organization.id)
         await self._renew_hash(member, asked.password)
-        return await self._log_in(member, asked, origin=origin)
+        if refusal is not None:
+            raise refusal
+        return answer
 
     async def refresh(self, asked: RefreshRequest, *, origin: Origin) -> LoginToken:
         """Raises InvalidGrant, after it has ended the session where the token was used before; InvalidScope."""
@@ -88,22 +96,24 @@ class TokenService:
                     session, principal.session_id, user_id=owner, organization_id=organization_id, origin=origin
                 )
 
-    async def _log_in(self, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
-        """Looks again at the user: disabled, or with another password, since this one was verified?"""
+    async def _log_in(self, session: AsyncSession, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
+        """Looks again at the user: disabled, or with another password, since this one was verified?
+
+        Raises WrongCredentials and InvalidScope before it writes anything.
+        """
         organization_id = asked.organization_id or found.organization.id
-        async with self._sessions.begin() as session:
-            member = await lock_member(session, found.user.id, organization_id=organization_id)
-            if member is None or member.user.disabled_at is not None or self._has_new_password(member, since=found):
-                raise WrongCredentials
-            scopes = narrowed(ROLES[member.role], asked.scope)
-            login, raw = await self._families.start(
-                session,
-                member,
-                client_id=asked.client_id or CLIENT_ID,
-                scope=" ".join(scopes) if (asked.scope or "").split() else None,
-                origin=origin,
-            )
-            return self._token(login, member, scopes=scopes, refresh_token=raw)
+        member = await lock_member(session, found.user.id, organization_id=organization_id)
+        if member is None or member.user.disabled_at is not None or self._has_new_password(member, since=found):
+            raise WrongCredentials
+        scopes = narrowed(ROLES[member.role], asked.scope)
+        login, raw = await self._families.start(
+            session,
+            member,
+            client_id=asked.client_id or CLIENT_ID,
+            scope=" ".join(scopes) if (asked.scope or "").split() else None,
+            origin=origin,
+        )
+        return self._token(login, member, scopes=scopes, refresh_token=raw)
 
     async def _refresh(self, session: AsyncSession, asked: RefreshRequest, *, origin: Origin) -> LoginToken | None:
         raw = asked.refresh_token

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,20 +15,12 @@ MEMORY_KIB = 19 * 1024
 PASSES = 2
 LANES = 1
 """OWASP's first choice for argon2id: 19 MiB, two passes, one lane."""
-THREADS = os.cpu_count() or 1
+THREADS = max(1, (os.cpu_count() or 1) - 1)
+"""One core is left to the event loop and to PostgreSQL, which a login needs as well."""
 MOST_WAITING = 64 * THREADS
 """Hashes that wait for a thread, about two seconds' worth; who comes then is told to come again."""
 
-NICENESS = 10
-"""By how much the threads that hash stand back: whoever waits for the event loop is answered in between."""
-
 T = TypeVar("T")
-
-
-def stand_back() -> None:
-    """Lowers the priority of the calling thread, where the system has one for each thread: on Linux alone."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 class PasswordsBusy(Unavailable):
@@ -44,13 +34,11 @@ class PasswordsBusy(Unavailable):
 
 
 class Passwords:
-    """Hashes and verifies, at most one per core at a time. Hold no database session while you wait for it."""
+    """Hashes and verifies, on all cores but one. Hold no database session while you wait for it."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
-        self._threads = ThreadPoolExecutor(
-            max_workers=THREADS, thread_name_prefix="argon2", initializer=stand_back
-        )
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="argon2")
         self._begun = 0
         self._nobodys = self._hasher.hash("nobody has this password")
 

@@ -58,7 +58,8 @@ class AccountService:
             if not await self._passwords.verify(body.current_password, user.password_hash):
                 await attempt.fail(user)
                 raise WrongPassword
-            await attempt.succeed(user, organization_id=principal.organization_id)
+            async with self._sessions.begin() as session:
+                await attempt.succeed(session, user, organization_id=principal.organization_id)
         old, new = user.password_hash or "", await self._passwords.hash(body.new_password)
         async with self._sessions.begin() as session:
             if not await repository.change_password_hash(session, user.id, old=old, new=new):
