@@ -11,7 +11,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
-.PHONY: help up migrate doctor test lint types arch check compose-test fmt snapshots requirements
+.PHONY: help up migrate doctor test lint types arch check bench compose-test fmt snapshots requirements
 
 help:
 	@echo 'make up            install, then start the platform on http://localhost:8000'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test          every test'
 	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
 	@echo 'make lint | types | arch | fmt'
+	@echo 'make bench         what identity and limits cost, on this machine (minutes; fails on nothing)'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
 	@echo 'make snapshots     write the agreed API anew'
 	@echo 'make requirements  write requirements.txt from uv.lock'
@@ -47,6 +48,12 @@ arch: .venv/installed-dev
 check: lint types arch .venv/installed-dev
 	@$(EXPORT) | diff requirements.txt - || { echo 'requirements.txt differs from uv.lock: make requirements'; exit 1; }
 	$(PYTEST)
+
+# Prints; docs/benchmarks.md says what to make of it.
+bench: .venv/installed-dev
+	-@PYTHONPATH=. $(BIN)/python benchmarks/identity.py
+	-@$(BIN)/python benchmarks/verified_token.py
+	-@$(BIN)/pytest --quiet benchmarks/test_rate_limit_cost.py
 
 compose-test: .venv/installed-dev
 	$(BIN)/pytest tests/e2e -m compose
