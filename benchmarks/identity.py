@@ -1,6 +1,6 @@
 """What identity costs: knowing and limiting a caller, logging in, and a flood of logins as other requests feel it.
 
-PYTHONPATH=. .venv/bin/python benchmarks/identity.py    # three minutes, loopback only; name parts to have only those
+PYTHONPATH=. .venv/bin/python benchmarks/identity.py    # minutes, loopback only; name parts to have only those
 
 Everything that is compared is measured in turns, in one run. Times per request are wall time on an event loop with
 nothing else on it; logins are counted per second of CPU, so that other work on the machine falls on both sides alike.
