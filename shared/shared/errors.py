@@ -9,12 +9,14 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from shared.request_id import request_id_of
 
 log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class DomainError(Exception):
@@ -220,6 +222,12 @@ def from_http_exception(error: HTTPException) -> DomainError:
     return _FrameworkError(error)
 
 
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """For `Allow` (RFC 9110 §10.2.1): the framework names those of the first route with that path only."""
+    asked = [{"type": "http", "method": method, "path": path, "root_path": "", "headers": []} for method in METHODS]
+    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in app.routes)]
+
+
 class _FrameworkError(DomainError):
     def __init__(self, error: HTTPException) -> None:
         super().__init__(str(error.detail))
@@ -246,7 +254,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return error_response(from_http_exception(error), scope=request.scope)
+        answer = error_response(from_http_exception(error), scope=request.scope)
+        if error.status_code == 405:
+            answer.headers["allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
+        return answer
 
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected error", path=request.scope["path"], exc_info=error)

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Annotated, Self
 
 import msgspec
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from auth_service.api_keys.models import ApiKey
+from auth_service.text import Moment
 from shared.auth.policy import Budget, Period, Policy
 
 LARGEST_POLICY = 4096
@@ -30,7 +31,7 @@ def _in_the_future(moment: datetime) -> datetime:
     return moment
 
 
-Expiry = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
+Expiry = Annotated[Moment, AfterValidator(_in_the_future)]
 
 
 class KeyBudget(BaseModel):

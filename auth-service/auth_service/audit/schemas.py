@@ -3,12 +3,22 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from auth_service.text import Moment
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
 
-Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))]
-"""Years at the edge of the calendar have no UTC that Python could write down."""
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _within_reach(moment: datetime) -> datetime:
+    """Moments at the edge of the calendar have no UTC that Python could write down, and nothing has happened there."""
+    return min(max(moment, EARLIEST), LATEST)
+
+
+Time = Annotated[Moment, AfterValidator(_within_reach)]
 
 
 class AuditFilter(BaseModel):

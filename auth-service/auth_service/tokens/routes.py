@@ -79,7 +79,13 @@ async def create_token(
     return await tokens.create(asked, origin=origin)
 
 
-@router.post("/revoke", summary="End the session of a token", openapi_extra=REVOCATION_REQUEST_DOCS)
+@router.post(
+    "/revoke",
+    summary="End the session of a token",
+    response_class=Response,
+    response_description="The token is good for nothing any more, whatever it was",
+    openapi_extra=REVOCATION_REQUEST_DOCS,
+)
 async def revoke_token(
     asked: Annotated[RevocationRequest, Depends(revocation_request)], tokens: Tokens, origin: From
 ) -> Response:

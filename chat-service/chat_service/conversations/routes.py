@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from chat_service.conversations.schemas import ConversationView
 from chat_service.conversations.service import ConversationService
@@ -18,6 +18,8 @@ async def conversation_service(session: Session) -> ConversationService:
 
 
 Conversations = Annotated[ConversationService, Depends(conversation_service)]
+Id = Annotated[str, Path(json_schema_extra={"maxLength": 69, "pattern": "^[A-Za-z0-9_-]+$"})]
+"""Others are 404 too: whoever follows a broken link needs no lecture on ids."""
 ChatReader = Annotated[Principal, Depends(requires("chat:read"))]
 
 
@@ -30,5 +32,5 @@ async def list_conversations(
 
 
 @router.get("/{conversation_id}", summary="Read a conversation")
-async def read_conversation(conversation_id: str, reader: ChatReader, conversations: Conversations) -> ConversationView:
+async def read_conversation(conversation_id: Id, reader: ChatReader, conversations: Conversations) -> ConversationView:
     return ConversationView.model_validate(await conversations.find(conversation_id, owner=reader))

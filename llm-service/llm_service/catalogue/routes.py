@@ -2,13 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 
 from llm_service.catalogue.schemas import Model, Models, OpenAIModel, OpenAIModels
 from llm_service.catalogue.service import Catalogue, ListedModel
 from llm_service.errors import ModelNotFound
 from shared.auth import Policy, Principal, requires
 from shared.error_docs import OPENAI_ERROR_DOCS
+
+_STEP = "[A-Za-z0-9][A-Za-z0-9._:@-]*"
+MODEL_ID = f"^{_STEP}(/{_STEP})*$"
+"""How ids look; whatever looks otherwise is as unknown as any other."""
 
 router = APIRouter(tags=["llm"])
 openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
@@ -20,6 +24,7 @@ async def catalogue(request: Request) -> Catalogue:
 
 
 CatalogueOfModels = Annotated[Catalogue, Depends(catalogue)]
+ModelId = Annotated[str, Path(json_schema_extra={"maxLength": 256, "pattern": MODEL_ID})]
 LlmReader = Annotated[Principal, Depends(requires("llm:read"))]
 
 
@@ -29,7 +34,7 @@ async def list_models(principal: LlmReader, models: CatalogueOfModels) -> Models
 
 
 @router.get("/api/llm/models/{model_id:path}", summary="Read a model or route")
-async def read_model(model_id: str, principal: LlmReader, models: CatalogueOfModels) -> Model:
+async def read_model(model_id: ModelId, principal: LlmReader, models: CatalogueOfModels) -> Model:
     return Model.of(await _one(model_id, models, principal.policy))
 
 
@@ -39,7 +44,7 @@ async def list_openai_models(principal: LlmReader, models: CatalogueOfModels) ->
 
 
 @openai_router.get("/v1/models/{model_id:path}", summary="Read a model (OpenAI)")
-async def read_openai_model(model_id: str, principal: LlmReader, models: CatalogueOfModels) -> OpenAIModel:
+async def read_openai_model(model_id: ModelId, principal: LlmReader, models: CatalogueOfModels) -> OpenAIModel:
     return OpenAIModel.of(await _one(model_id, models, principal.policy))
 
 

@@ -2,13 +2,35 @@
 
 from typing import Any
 
+from llm_service.dialects.ingress import LONGEST_DEADLINE, LONGEST_MODEL
+from shared.sse import event_stream_docs
+
+_OPTIONAL_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_CONTENT: dict[str, Any] = {
+    "type": ["string", "array", "null"],
+    "items": {"type": "object"},
+    "description": "Text, or a list of parts.",
+}
+
+
+def _message(roles: list[str], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["role", *more],
+        "additionalProperties": True,
+        "properties": {"role": {"enum": roles}, "content": _CONTENT, "name": _OPTIONAL_TEXT, **more},
+    }
+
+
 _REQUEST: dict[str, Any] = {
     "type": "object",
     "required": ["messages"],
     "additionalProperties": True,
     "properties": {
         "model": {
-            "type": "string",
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": LONGEST_MODEL,
             "default": "auto",
             "description": "A model, provider/model, or a route.",
             "examples": ["gpt-4o-mini"],
@@ -17,29 +39,32 @@ _REQUEST: dict[str, Any] = {
             "type": "array",
             "minItems": 1,
             "items": {
-                "type": "object",
-                "required": ["role"],
-                "additionalProperties": True,
-                "properties": {
-                    "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
-                    "content": {"description": "Text, or a list of parts."},
-                },
+                "anyOf": [
+                    _message(["system", "developer", "user", "assistant"]),
+                    _message(["tool"], tool_call_id={"type": "string"}),
+                ]
             },
             "examples": [[{"role": "user", "content": "Qual é a capital do Brasil?"}]],
         },
-        "stream": {"type": "boolean", "default": False},
+        "stream": {"type": ["boolean", "null"], "default": False},
+        "stream_options": {"type": ["object", "null"]},
         "fallbacks": {
-            "type": "array",
+            "type": ["array", "null"],
             "maxItems": 10,
             "items": {"type": "string"},
             "description": "Models to try next, in order; an empty list switches fallback off.",
         },
         "routing": {
-            "type": "object",
+            "type": ["object", "null"],
             "additionalProperties": False,
             "properties": {
                 "mode": {"enum": ["ordered"]},
-                "deadline_ms": {"type": "integer", "minimum": 1, "description": "For all attempts together."},
+                "deadline_ms": {
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                    "maximum": LONGEST_DEADLINE,
+                    "description": "For all attempts together.",
+                },
             },
         },
     },
@@ -60,7 +85,7 @@ def _docs(stream: str) -> dict[str, Any]:
         "headers": _HEADERS,
         "content": {
             "application/json": {"schema": {"type": "object", "additionalProperties": True}},
-            "text/event-stream": {"schema": {"type": "string", "description": stream}},
+            "text/event-stream": event_stream_docs(stream),
         },
     }
     return {"openapi_extra": {"requestBody": body}, "responses": {200: answer}}

@@ -11,6 +11,7 @@ from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
 DEFAULT_MODEL = "auto"
 """What a request without `model` asks for: the route of that name, or any model where its chain is not configured."""
+LONGEST_MODEL = 256
 LONGEST_DEADLINE = 24 * 3600 * 1000
 """Milliseconds. A deadline only shortens what config/llm.yaml allows."""
 
@@ -26,7 +27,7 @@ class Peek(msgspec.Struct, frozen=True):
     """What routing looks at. All other fields are the dialect's business."""
 
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_MODEL)] | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
     fallbacks: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
