@@ -30,7 +30,7 @@ BEYOND_SCHEMAS = {
     "body /budget/usd:": "a bound on digits, of numbers and of strings",
     "Input should be a valid integer": "to JSON Schema 1.0 is an integer",
     "got `float`": "the same",
-    "must not contain the character U+0000": "PostgreSQL does not keep it; a pattern for all text would tell nobody more",
+    "must not contain the character U+0000": "PostgreSQL does not keep it",
     "half of a surrogate pair": "the same",
     "cannot be null": "absent and null differ, which OpenAPI's generators cannot say of one member",
     "must not be null": "the same",
