@@ -224,8 +224,12 @@ def from_http_exception(error: HTTPException) -> DomainError:
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:
     """For `Allow` (RFC 9110 §10.2.1): the framework names those of the first route with that path only."""
-    asked = [{"type": "http", "method": method, "path": path, "root_path": "", "headers": []} for method in METHODS]
-    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in app.routes)]
+    asked = {"type": "http", "path": path, "root_path": "", "headers": []}
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
 
 
 class _FrameworkError(DomainError):

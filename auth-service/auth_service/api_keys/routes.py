@@ -9,7 +9,7 @@ from auth_service.api_keys.schemas import ApiKeyChange, ApiKeyCreate, ApiKeyCrea
 from auth_service.api_keys.service import ApiKeyService
 from auth_service.audit.service import From
 from auth_service.idempotency import Once
-from auth_service.text import Id
+from auth_service.text import AnyId
 from shared.auth import CurrentPrincipal
 from shared.database import Session
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
@@ -39,23 +39,23 @@ async def list_api_keys(
 
 
 @router.get("/{key_id}", summary="Read an API key")
-async def read_api_key(key_id: Id, keys: ApiKeys) -> ApiKeyView:
+async def read_api_key(key_id: AnyId, keys: ApiKeys) -> ApiKeyView:
     return await keys.read(key_id)
 
 
 @router.patch("/{key_id}", summary="Change an API key")
-async def change_api_key(key_id: Id, body: ApiKeyChange, keys: ApiKeys) -> ApiKeyView:
+async def change_api_key(key_id: AnyId, body: ApiKeyChange, keys: ApiKeys) -> ApiKeyView:
     return await keys.change(key_id, body)
 
 
 @router.delete("/{key_id}", status_code=204, summary="Revoke an API key")
-async def revoke_api_key(key_id: Id, keys: ApiKeys) -> None:
+async def revoke_api_key(key_id: AnyId, keys: ApiKeys) -> None:
     await keys.revoke(key_id)
 
 
 @router.post("/{key_id}/rotate", status_code=201, summary="Replace an API key")
 async def rotate_api_key(
-    key_id: Id, keys: ApiKeys, once: Once, response: Response, body: ApiKeyRotate | None = None
+    key_id: AnyId, keys: ApiKeys, once: Once, response: Response, body: ApiKeyRotate | None = None
 ) -> ApiKeyCreated:
     response.headers["cache-control"] = "no-store"
     overlap = (body or ApiKeyRotate()).overlap_seconds

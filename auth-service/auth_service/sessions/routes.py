@@ -8,7 +8,7 @@ from auth_service.audit.service import From
 from auth_service.sessions.errors import NotALogin
 from auth_service.sessions.schemas import SessionView
 from auth_service.sessions.service import SESSION_ID, SessionService
-from auth_service.text import Id
+from auth_service.text import AnyId
 from shared.auth import CurrentPrincipal, Principal
 from shared.database import Session
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
@@ -48,5 +48,5 @@ async def end_sessions(principal: LoggedIn, logins: Logins, keep_current: bool =
 
 
 @router.delete("/sessions/{session_id}", status_code=204, summary="End one of your sessions")
-async def end_session(session_id: Id, principal: LoggedIn, logins: Logins) -> None:
+async def end_session(session_id: AnyId, principal: LoggedIn, logins: Logins) -> None:
     await logins.end(principal, session_id)
