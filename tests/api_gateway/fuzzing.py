@@ -48,15 +48,15 @@ CODES_BEYOND_SCHEMAS = {
 _OWN = jwt.decode(os.environ["FUZZED_TOKEN"], options={"verify_signature": False})
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator] # schemathesis leaves it so
-def filter_case(context: HookContext, case: Case) -> bool:  # schemathesis passes both
+@schemathesis.hook
+def filter_case(context: HookContext, case: Case[Any]) -> bool:  # schemathesis passes both
     """The run shall not saw off the branch that it sits on."""
     own = {_OWN["sub"], _OWN["sid"]}
     return case.operation.label not in OF_OTHERS_ONLY or own.isdisjoint((case.path_parameters or {}).values())
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator] # schemathesis leaves it so
-def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+@schemathesis.hook
+def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     """Keeps all but valid data's being refused for a reason of the lists."""
     if isinstance(failure, EnsureResourceAvailability):  # a token is for one organization: a new one needs a new token
         return bool(case.operation.label != "POST /api/auth/organizations")
