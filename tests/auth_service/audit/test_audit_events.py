@@ -139,6 +139,7 @@ async def test_from_counts_in_and_to_counts_out(
         ({"result": "maybe"}, 422),
         ({"from": "yesterday"}, 422),
         ({"from": "2026-11-25T10:00:00"}, 422),
+        ({"from": "1795603246"}, 422),
         ({"limit": 101}, 422),
         ({"limit": 0}, 422),
         ({"organization_id": "org_other"}, 422),
@@ -146,8 +147,8 @@ async def test_from_counts_in_and_to_counts_out(
         ({"cursor": "ZXZ0X3g"}, 400),
         ({"target": "'; DROP TABLE auth.audit_events; --"}, 200),
         ({"from": "1970-01-01T00:00:00Z", "to": "8999-12-31T23:59:59+14:00"}, 200),
-        ({"from": "9999-12-31T23:59:59-12:00"}, 422),
-        ({"from": "0001-01-01T00:00:00+12:00"}, 422),
+        ({"from": "9999-12-31T23:59:59-12:00"}, 200),
+        ({"from": "0001-01-01T00:00:00+12:00"}, 200),
     ],
 )
 async def test_a_filter_that_makes_no_sense_is_refused(
