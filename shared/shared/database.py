@@ -67,6 +67,8 @@ def _connect(dialect: Any, _: object, arguments: Any, options: Any) -> Any:
 
 def _tell_outages(context: ExceptionContext) -> None:
     original = context.original_exception
+    if not isinstance(original, Exception):
+        return  # a task that is cancelled must end as cancelled, though its connection is lost too
     on_a_closed_transport = isinstance(original, RuntimeError) and "closed" in str(original)  # uvloop's words
     if context.is_disconnect or on_a_closed_transport or isinstance(original, OSError):
         log.warning("the database broke a connection off", error=repr(original))
