@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.organizations.models import Membership, Organization
 from auth_service.sessions.models import LoginSession
+from auth_service.users.errors import EmailTaken, UsernameTaken
 from auth_service.users.models import ExternalIdentity, User
 from auth_service.users.repository import add_user
 
@@ -68,7 +68,7 @@ async def add_external_user(session: AsyncSession, user: User, *, subject: Subje
                     user_id=user.id,
                 )
             )
-    except IntegrityError:
+    except (UsernameTaken, EmailTaken):
         return False
     return True
 
