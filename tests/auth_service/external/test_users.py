@@ -198,7 +198,7 @@ def test_entries_are_read_from_a_file_or_from_the_variable(tmp_path: Path, monke
 def test_production_takes_no_issuer_without_https() -> None:
     local = {**GOOD, "issuer": "http://127.0.0.1:9000"}
     assert Settings(oidc_issuers=[local]).oidc_issuers
-    secret = "qWeRtYuIoP" * 4
+    secret = "8Yb2xG7wq0Vt5Lr1uJ4nC9sKd3Fz6Hp-aE_mQo"
     with pytest.raises(ValidationError, match="is not https"):
         Settings(
             env="production",
