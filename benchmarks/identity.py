@@ -69,12 +69,12 @@ class Echo(Upstream):
     """Answers at once, so that what is left is what the gateway does."""
 
     def _run(self) -> Any:
-        raise NotImplementedError
+        raise AssertionError("it is only forwarded to")
 
     def client(self) -> httpx2.AsyncClient:
-        raise NotImplementedError
+        raise AssertionError("it is only forwarded to")
 
-    async def forward(self, scope: Scope, receive: Receive, send: Send, *, answer_timeout: float) -> None:  # noqa: ARG002
+    async def forward(self, scope: Scope, receive: Receive, send: Send, *, answer_timeout: float) -> None:  # noqa: ARG002 # the seam's signature
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 

@@ -80,7 +80,7 @@ def _admin_password(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # eve
     return show_admin_password()
 
 
-def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+def _doctor(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # as above
     from launcher.doctor import examine
     from launcher.root import make_migrations_importable
 
@@ -97,7 +97,7 @@ def _rotate_keys(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list_keys(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+def _list_keys(arguments: argparse.Namespace) -> int:  # noqa: ARG001 # as above
     from launcher.root import make_migrations_importable
     from launcher.signing_keys import show_keys
 

@@ -5,7 +5,7 @@ that appends the `content` of each `data:` line prints the answer and nothing el
 `error`, exactly one of them, always.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -94,7 +94,6 @@ class Failed(Event, tag="error"):
 
 
 StreamEvent: TypeAlias = Start | Delta | Reasoning | ToolCall | ToolResult | UsageReport | Done | Failed
-EventType: TypeAlias = Literal["start", "delta", "reasoning", "tool_call", "tool_result", "usage", "done", "error"]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(StreamEvent)

@@ -1,7 +1,7 @@
 """Where the other services answer: in another process, or in this one. The code that calls them cannot tell."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -159,9 +159,6 @@ class Upstreams:
             return self._by_name[name]
         except KeyError:
             raise LookupError(f"SYNAPSCALE_{name.upper()}_URL is not set, and {name} is not in this process") from None
-
-    def __iter__(self) -> Iterator[Upstream]:
-        return iter(self._by_name.values())
 
     @asynccontextmanager
     async def running(self, *names: str) -> AsyncIterator["Upstreams"]:

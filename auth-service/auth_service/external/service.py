@@ -42,7 +42,7 @@ class ForeignTokenExchanger(Exchanger):
         self._issuer = issuer
         self._trusted = {each.trusted.issuer: each for each in trusted}
 
-    async def exchange(self, asked: ExchangeRequest, *, service: str, origin: Origin) -> Token:  # noqa: ARG002
+    async def exchange(self, asked: ExchangeRequest, *, service: str, origin: Origin) -> Token:  # noqa: ARG002 # any of our services may ask
         """Raises SubjectTokenRefused, InvalidScope, and Unavailable where the issuer's keys cannot be had."""
         token = asked.subject_token
         issuer = self._trusted.get(_unverified_issuer(token))

@@ -9,10 +9,11 @@ import msgspec
 from auth_service.keys.service import KeyRing
 from auth_service.tokens.schemas import Token
 from shared.auth.policy import UNLIMITED, Policy
+from shared.auth.revocations import LONGEST_LIFE
 from shared.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from shared.ids import new_id
 
-LIFE = 15 * 60
+LIFE = LONGEST_LIFE
 """Seconds that a token for a login or an API key lasts."""
 CLIENT_ID = "synapscale"
 

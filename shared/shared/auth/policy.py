@@ -18,7 +18,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The claim `policy` of an access token. None is no limit.
 
-    `requests_per_minute` is kept by the gateway, the others by llm-service.
+    The gateway keeps `requests_per_minute`, llm-service `models`. Nobody enforces the others: they are carried.
     """
 
     models: tuple[str, ...] | None = None
