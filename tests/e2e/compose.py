@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx2
 
-from tests.e2e.platforms import Platform, clean_environment, free_port
+from tests.e2e.platforms import Platform, clean_environment
 from tests.e2e.readme import ROOT
+from tests.launcher.homes import free_port
 
 IMAGES = ("launcher", "auth-service", "llm-service", "chat-service", "api-gateway")
 START_LIMIT = 180.0

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx2
 
 from tests.e2e.readme import ROOT
+from tests.launcher.homes import free_port
 from tests.leaks import leaks, secrets_of
 
 START_LIMIT = 60.0
@@ -38,12 +38,6 @@ class Platform:
         return code.replace("http://localhost:8000", self.url).replace(
             "$(cat .synapscale/admin_password)", f"$({self.password_command})"
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.compose import Compose, build_images, compose, missing_engine
 from tests.e2e.examples import check_shell_blocks, run_node, run_sdk, run_shell_blocks
-from tests.e2e.platforms import Platform, clean_environment, free_port, stop, wait_until_healthy
+from tests.e2e.platforms import Platform, clean_environment, stop, wait_until_healthy
 from tests.e2e.readme import ROOT
+from tests.launcher.homes import free_port
 from tests.leaks import leaks
 
 REASON = missing_engine()

@@ -133,7 +133,7 @@ def eventually(condition: Callable[[], bool], *, what: str, within: float = STAR
 
 def free_port() -> int:
     """One with free ones above it, where no outgoing connection takes them."""
-    for first in iter(lambda: random.randrange(20000, 30000), None):
+    for first in iter(lambda: random.SystemRandom().randrange(20000, 30000), None):
         if all(is_free("127.0.0.1", port) for port in range(first, first + 6)):
             return first
     raise AssertionError("unreachable")
