@@ -22,10 +22,16 @@ class _Strict(BaseModel):
 class ProviderConfig(_Strict):
     """One row of `providers`. It is in use only if every variable that it names is set."""
 
-    type: Literal["openai", "openai_compatible", "echo"]
+    type: Literal["openai", "openai_compatible", "anthropic", "gemini", "mistral", "echo"]
     base_url: str | None = None
     api_key: str | None = Field(None, repr=False)
+    api_keys: tuple[str, ...] = Field((), repr=False)
+    """Several, among which requests are spread."""
     models: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (*((self.api_key,) if self.api_key else ()), *self.api_keys)
 
 
 class Timeouts(_Strict):

@@ -1,9 +1,9 @@
 """What can go wrong at a provider, by kind; what is done about each kind stands in `routing/policy.py`."""
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
-from shared.errors import BadGateway, DomainError, Forbidden, GatewayTimeout, NotFound, Unavailable, Unprocessable
+from shared.errors import BadGateway, DomainError, Forbidden, GatewayTimeout, NotFound, Unavailable
 
 
 class Kind(StrEnum):
@@ -20,6 +20,8 @@ class Kind(StrEnum):
     BAD_REQUEST = "provider_rejected_request"
     CONTEXT_OVERFLOW = "context_length_exceeded"
     CONTENT_FILTER = "content_filter"
+    OVERLOADED = "provider_overloaded"
+    NOT_EXPRESSIBLE = "not_expressible"
 
 
 class ProviderError(Exception):
@@ -80,11 +82,13 @@ class RateLimited(DomainError):
         return {"retry-after": str(max(1, round(self.retry_after)))}
 
 
-class NotExpressible(Unprocessable):
-    """The dialect of the chosen provider has no word for a field of the request."""
+class NotExpressible(ProviderError):
+    """The dialect of the chosen provider has no word for `field` of the request; another provider may have one."""
 
-    code, title = "not_expressible", "The provider cannot be asked this"
-    status: ClassVar[int] = 400
+    def __init__(self, field: str, *, target: str) -> None:
+        message = f"{target} cannot be asked for {field!r}. Leave it out, or allow that it is dropped: drop_params."
+        super().__init__(Kind.NOT_EXPRESSIBLE, message, param=field)
+        self.field = field
 
 
 OWN_WORDS = {
@@ -100,11 +104,11 @@ def for_client(error: ProviderError, *, attempts: list[dict[str, Any]]) -> Domai
     told: DomainError
     message = OWN_WORDS.get(error.kind, error.message)
     match error.kind:
-        case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.CONTENT_FILTER:
+        case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.CONTENT_FILTER | Kind.NOT_EXPRESSIBLE:
             told = RejectedRequest(message, attempts=attempts, param=error.param)
         case Kind.RATE_LIMITED:
             told = RateLimited(message, retry_after=error.retry_after or 1, attempts=attempts)
-        case Kind.UNREACHABLE:
+        case Kind.UNREACHABLE | Kind.OVERLOADED:
             told = Unavailable(message, retry_after=error.retry_after or 1, attempts=attempts)
         case Kind.TIMEOUT:
             told = GatewayTimeout(message, attempts=attempts)

@@ -181,16 +181,38 @@ def openai_error(error: DomainError) -> dict[str, Any]:
     }
 
 
+ANTHROPIC_KINDS = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def anthropic_error(error: DomainError, *, request_id: str) -> dict[str, Any]:
+    """The shape that Anthropic's clients expect (https://docs.claude.com/en/api/errors)."""
+    kind = ANTHROPIC_KINDS.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    told = {"type": kind, "message": error.detail, "code": error.code, **error.extra}
+    return {"type": "error", "error": told, "request_id": request_id}
+
+
 def error_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
     """The answer that `error` becomes: problem+json, or on `/v1/*` the shape of the dialect spoken there."""
-    headers = {**error.headers, "x-request-id": request_id_of(scope), "x-content-type-options": "nosniff"}
-    status = error.status
-    if scope["path"].startswith("/v1/"):
-        body, media_type = openai_error(error), "application/json"
-        status = 400 if status == 422 else status  # OpenAI's clients know 400 for every mistake in a request
+    path, request_id, status = scope["path"], request_id_of(scope), error.status
+    headers = {**error.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"}
+    media_type = "application/json"
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        body = anthropic_error(error, request_id=request_id)
+    elif path.startswith("/v1/"):
+        body = openai_error(error)
     else:
-        body = problem(error, instance=scope["path"], request_id=request_id_of(scope))
-        media_type = PROBLEM_TYPE
+        body, media_type = problem(error, instance=path, request_id=request_id), PROBLEM_TYPE
+    if status == 422 and path.startswith("/v1/"):
+        status = 400  # which is what the SDKs know for every mistake in a request
     return Response(msgspec.json.encode(body), status_code=status, media_type=media_type, headers=headers)
 
 

@@ -11,12 +11,20 @@ import msgspec
 
 
 class Usage(msgspec.Struct, kw_only=True, frozen=True):
-    """Tokens as the provider counted them; `estimated` where it did not say."""
+    """Tokens as the provider counted them; `estimated` where it did not say.
+
+    `input_tokens` and `output_tokens` are all there are; the others say how many of them are of a kind that is priced
+    otherwise: read from the provider's cache, written to it (for five minutes, or for an hour), thought, heard, spoken.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
     estimated: bool = False
 
     @property

@@ -7,9 +7,11 @@ import pytest
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Piece
+from llm_service.canonical.losses import Losses
 from llm_service.dialects import OPENAI
 from llm_service.errors import NotExpressible, ProviderError
 from shared.errors import Unprocessable
+from shared.http.frames import Frame
 from tests.llm_service.recordings import Recording, recordings
 
 PIXEL = "iVBORw0KGgo="
@@ -71,8 +73,8 @@ EVERYTHING: dict[str, Any] = {
 
 def test_everything_that_the_dialect_can_say_survives_the_round_trip() -> None:
     request = OPENAI.parse_request(EVERYTHING)
-    assert OPENAI.render_request(request, stream=False) == {**EVERYTHING, "stream": False}
-    assert OPENAI.parse_request(OPENAI.render_request(request, stream=False)) == request
+    assert OPENAI.render_request(request, stream=False, losses=Losses()) == {**EVERYTHING, "stream": False}
+    assert OPENAI.parse_request(OPENAI.render_request(request, stream=False, losses=Losses())) == request
 
 
 def test_shorthands_are_understood() -> None:
@@ -86,7 +88,7 @@ def test_shorthands_are_understood() -> None:
             "response_format": {"type": "json_object"},
         }
     )
-    rendered = OPENAI.render_request(request, stream=True)
+    rendered = OPENAI.render_request(request, stream=True, losses=Losses())
     assert rendered["messages"] == [{"role": "system", "content": "x"}]
     assert rendered["max_completion_tokens"] == 5
     assert rendered["stop"] == ["END"]
@@ -123,7 +125,7 @@ def test_a_part_of_another_dialect_is_not_sent() -> None:
     request = OPENAI.parse_request(EVERYTHING)
     foreign = msgspec.json.decode(msgspec.json.encode(request).replace(b'"dialect":"openai"', b'"dialect":"other"'))
     with pytest.raises(NotExpressible):
-        OPENAI.render_request(msgspec.convert(foreign, type(request)), stream=False)
+        OPENAI.render_request(msgspec.convert(foreign, type(request)), stream=False, losses=Losses())
 
 
 @pytest.mark.parametrize(
@@ -144,14 +146,14 @@ def collected(pieces: list[Piece]) -> Answer:
 
 def streamed(recording: Recording) -> list[Piece]:
     parser = OPENAI.stream_parser()
-    return [Piece(data.encode(), parser.read(data)) for data in recording.sse_data]
+    return [Piece(data.encode(), parser.read(Frame(b"", "", data.encode()))) for data in recording.sse_data]
 
 
 @pytest.mark.parametrize("recording", recordings("openai", "groq", "huggingface"), ids=str)
 def test_a_recorded_answer_is_understood(recording: Recording) -> None:
     if recording.is_stream:
         answer = collected(streamed(recording))
-        assert answer.finish_reason is not None
+        assert answer.finished is not None
     elif recording.status == 200:
         body = recording.body
         if not isinstance(body, dict) or body.get("object") != "chat.completion":
@@ -184,7 +186,10 @@ def test_a_recorded_request_survives_the_round_trip(recording: Recording) -> Non
             OPENAI.parse_request(sent)
         return
     request = OPENAI.parse_request(sent)
-    assert OPENAI.parse_request(OPENAI.render_request(request, stream=bool(sent.get("stream")))) == request
+    assert (
+        OPENAI.parse_request(OPENAI.render_request(request, stream=bool(sent.get("stream")), losses=Losses()))
+        == request
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,8 +201,8 @@ def test_a_recorded_stream_rendered_again_says_the_same(recording: Recording) ->
     wire = b"".join(renderer.render(event) for piece in streamed(recording) for event in piece.events) + renderer.end()
     parser = OPENAI.stream_parser()
     lines = [line.removeprefix("data: ") for line in wire.decode().splitlines() if line]
-    again = collected([Piece(b"", parser.read(line)) for line in lines])
+    again = collected([Piece(b"", parser.read(Frame(b"", "", line.encode()))) for line in lines])
     assert again.text == original.text
     assert again.tool_calls == original.tool_calls
-    assert again.finish_reason == original.finish_reason
+    assert again.finished == original.finished
     assert again.usage == original.usage

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import msgspec
@@ -13,12 +13,26 @@ from llm_service.catalogue.service import Catalogue
 from llm_service.completions.writers import Writer
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
-from llm_service.routing.engine import AllFailed, Committed, Engine
+from llm_service.routing.attempts import Attempt
+from llm_service.routing.engine import AllFailed, Engine
 from llm_service.routing.plan import plan
-from shared.auth import Policy
+from shared.auth import Principal
 
 READABLE = "!#$&'()*+,/:;=?@[] "
 """What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a client wants, and what has been done about it."""
+
+    ingress: Ingress
+    principal: Principal
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[dict[str, object]]:
+        return [attempt.as_json() for attempt in self.attempts if attempt.error is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +48,11 @@ class Completions:
         self._catalogue = catalogue
         self._engine = engine
 
-    async def whole(self, ingress: Ingress, *, policy: Policy) -> WholeAnswer:
+    async def whole(self, order: Order) -> WholeAnswer:
         """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, RejectedRequest, Unavailable, …"""
-        targets = await plan(ingress, self._catalogue, policy=policy)
-        async with aclosing(self._engine.run(ingress, targets)) as run:
-            committed = await self._committed(run, ingress)
+        dialect = order.ingress.dialect
+        async with aclosing(await self._run(order)) as run:
+            committed = await self._committed(run, order)
             answer, raw = Answer(), b""
             try:
                 async for piece in run:
@@ -47,22 +61,19 @@ class Completions:
                     for event in piece.events:
                         answer.add(event)
             except ProviderError as error:
-                raise for_client(error, attempts=committed.failed) from error
-        relayed = committed.target.provider.dialect is ingress.dialect
-        body = raw if relayed else msgspec.json.encode(ingress.dialect.render_answer(answer))
-        return WholeAnswer(body, _headers(committed))
+                raise for_client(error, attempts=order.failures) from error
+        relayed = committed.target.provider.dialect is dialect
+        body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
+        return WholeAnswer(body, _headers(order))
 
-    async def streamed(
-        self, ingress: Ingress, writer: Writer, *, policy: Policy, headers: dict[str, str]
-    ) -> AsyncGenerator[bytes]:
+    async def streamed(self, order: Order, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
 
         Raises as `whole` does, before the first frame.
         """
-        targets = await plan(ingress, self._catalogue, policy=policy)
-        async with aclosing(self._engine.run(ingress, targets)) as run:
-            committed = await self._committed(run, ingress)
-            headers.update(_headers(committed))
+        async with aclosing(await self._run(order)) as run:
+            committed = await self._committed(run, order)
+            headers.update(_headers(order))
             if frame := writer.begin(committed.target):
                 yield frame
             try:
@@ -71,25 +82,36 @@ class Completions:
                     if frame := writer.write(piece):
                         yield frame
             except ProviderError as error:
-                yield writer.fail(for_client(error, attempts=committed.failed))
+                yield writer.fail(for_client(error, attempts=order.failures))
             else:
                 yield writer.end()
 
-    async def _committed(self, run: AsyncGenerator[Committed | Piece], ingress: Ingress) -> Committed:
+    async def _run(self, order: Order) -> AsyncGenerator[Attempt | Piece]:
+        targets = await plan(order.ingress, self._catalogue, policy=order.principal.policy)
+        return self._engine.run(order.ingress, targets, order.attempts)
+
+    async def _committed(self, run: AsyncGenerator[Attempt | Piece], order: Order) -> Attempt:
         try:
             committed = await anext(run)
         except AllFailed as failure:
-            if all(attempt["error"] == Kind.MODEL_UNKNOWN for attempt in failure.attempts):
-                raise self._catalogue.not_found(ingress.model) from failure
-            raise for_client(failure.last, attempts=failure.attempts) from failure
-        assert isinstance(committed, Committed)
+            errors = [attempt.error for attempt in order.attempts if attempt.error is not None]
+            if all(error.kind is Kind.MODEL_UNKNOWN for error in errors):
+                raise self._catalogue.not_found(order.ingress.model) from failure
+            raise for_client(errors[-1], attempts=order.failures) from failure
+        assert isinstance(committed, Attempt)
         return committed
 
 
-def _headers(committed: Committed) -> dict[str, str]:
-    return {
-        "x-synapscale-model": quote(committed.target.model, safe=READABLE),
-        "x-synapscale-provider": quote(committed.target.provider.name, safe=READABLE),
-        "x-synapscale-attempts": str(committed.attempts),
-        "x-synapscale-fallback": "true" if committed.is_fallback else "false",
+def _headers(order: Order) -> dict[str, str]:
+    """Of the attempt that committed, the last one."""
+    attempts = order.attempts
+    target = attempts[-1].target
+    headers = {
+        "x-synapscale-model": quote(target.model, safe=READABLE),
+        "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
+        "x-synapscale-attempts": str(len(attempts)),
+        "x-synapscale-fallback": "true" if target is not attempts[0].target else "false",
     }
+    if dropped := attempts[-1].dropped:
+        headers["x-synapscale-dropped"] = quote(", ".join(dropped), safe=READABLE)
+    return headers

@@ -5,9 +5,13 @@ from typing import assert_never
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import (
+    Cited,
     Ended,
     Event,
     Finished,
+    LogprobsTold,
+    MediaAdded,
+    NativeAdded,
     Piece,
     ReasoningDelta,
     RefusalDelta,
@@ -18,7 +22,7 @@ from llm_service.canonical.events import (
 )
 from llm_service.catalogue.service import Target
 from llm_service.dialects.ingress import Ingress
-from shared.errors import DomainError, openai_error
+from shared.errors import DomainError
 from shared.events import Delta, Done, Failed, Reasoning, Start, StreamEvent, ToolCall, Usage, UsageReport, encode_event
 from shared.ids import new_id
 
@@ -67,7 +71,7 @@ class DialectWriter(Writer):
         return self._renderer.end()
 
     def fail(self, error: DomainError) -> bytes:
-        return self._renderer.fail(openai_error(error))
+        return self._renderer.fail(error)
 
 
 class NativeWriter(Writer):
@@ -92,7 +96,7 @@ class NativeWriter(Writer):
         done = Done(
             model=self._model,
             provider=self._provider,
-            finish_reason=self._answer.finish_reason or "stop",
+            finish_reason=self._answer.finished.reason if self._answer.finished else "stop",
             usage=usage,
         )
         last: list[StreamEvent] = [*calls, UsageReport(usage=usage), done]
@@ -104,12 +108,14 @@ class NativeWriter(Writer):
     def _say(self, event: Event) -> bytes:
         self._answer.add(event)
         match event:
-            case TextDelta(text) | RefusalDelta(text):
+            case TextDelta(text=text) | RefusalDelta(text=text):
                 return self._frame(Delta(content=text)) if text else b""
             case ReasoningDelta():
                 return self._frame(Reasoning(reasoning=event.text)) if event.text else b""
             case Started() | ToolCallDelta() | Finished() | UsageCounted() | Ended():
                 return b""  # told whole, by `end`
+            case Cited() | LogprobsTold() | MediaAdded() | NativeAdded():
+                return b""  # our stream has no word for them
             case _:
                 assert_never(event)
 

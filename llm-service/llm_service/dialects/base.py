@@ -5,18 +5,24 @@ from typing import Any, ClassVar
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event, Piece
+from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.errors import ProviderError
+from shared.errors import DomainError
+from shared.http.frames import Frame
 
 Body = dict[str, Any]
+
+OURS = ("fallbacks", "routing", "drop_params", "cache", "context")
+"""Fields of a request, in every dialect, that are for us and not for the provider."""
 
 
 class StreamParser(ABC):
     """Reads one provider stream; it may remember what came before."""
 
     @abstractmethod
-    def read(self, data: str) -> tuple[Event, ...]:
-        """The meaning of one event's data. Raises ProviderError for an error inside the stream or unreadable data."""
+    def read(self, frame: Frame) -> tuple[Event, ...]:
+        """The meaning of one frame. Raises ProviderError for an error inside the stream or unreadable data."""
 
 
 class StreamRenderer(ABC):
@@ -24,19 +30,19 @@ class StreamRenderer(ABC):
 
     @abstractmethod
     def render(self, event: Event) -> bytes:
-        """The frames that say `event`; empty where the dialect says nothing."""
+        """The frames that say `event`; empty where the dialect says nothing (yet)."""
 
     @abstractmethod
     def relay(self, piece: Piece) -> bytes:
-        """The frames of a piece that came in this same dialect; its bytes are kept as they are."""
+        """A piece that came in this same dialect: its bytes as they are, or nothing where the client did not ask."""
 
     @abstractmethod
     def end(self) -> bytes:
         """What closes a complete stream."""
 
     @abstractmethod
-    def fail(self, error: Body) -> bytes:
-        """What tells the client that the stream ended early; `error` is the dialect's own error body."""
+    def fail(self, error: DomainError) -> bytes:
+        """What tells the client that the stream ended early."""
 
 
 class Dialect(ABC):
@@ -49,8 +55,8 @@ class Dialect(ABC):
         """Raises Unprocessable, naming the field that cannot be understood."""
 
     @abstractmethod
-    def render_request(self, request: CompletionRequest, *, stream: bool) -> Body:
-        """Raises Unprocessable, naming what this dialect cannot express."""
+    def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:
+        """What this dialect cannot express goes to `losses`, which raises NotExpressible or remembers it."""
 
     @abstractmethod
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
@@ -73,3 +79,14 @@ class Dialect(ABC):
 
     @abstractmethod
     def render_answer(self, answer: Answer) -> Body: ...
+
+
+def extra_fields(request: CompletionRequest, *, dialect: str, losses: Losses) -> Body:
+    """The fields of the client's request without a canonical name, where `dialect` is the client's own."""
+    if request.extra is None:
+        return {}
+    if request.extra.dialect == dialect:
+        return request.extra.value
+    for field in request.extra.value:
+        losses.drop(field, target=dialect)
+    return {}

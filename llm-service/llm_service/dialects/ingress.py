@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects.base import Body, Dialect
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
@@ -30,6 +31,7 @@ class Peek(msgspec.Struct, frozen=True):
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_MODEL)] | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
+    drop_params: bool | Annotated[list[str], msgspec.Meta(max_length=50)] | None = None
     fallbacks: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
     routing: Routing | None = None
 
@@ -55,6 +57,11 @@ class Ingress:
         return self._peek.fallbacks
 
     @property
+    def drop_params(self) -> bool | list[str]:
+        """Whether what a provider cannot be asked may be left out: all of it, none, or these fields."""
+        return self._peek.drop_params or False
+
+    @property
     def routing(self) -> Routing:
         return self._peek.routing or Routing()
 
@@ -63,11 +70,15 @@ class Ingress:
         """Raises Unprocessable."""
         return self.dialect.parse_request({**self.body, "model": self.model})
 
-    def body_for(self, dialect: Dialect, *, model: str, stream: bool) -> Body:
-        """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise."""
+    def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:
+        """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise.
+
+        Raises Unprocessable, NotExpressible.
+        """
         if dialect is self.dialect:
             return dialect.readdress(self.body, model=model, stream=stream)
-        return dialect.render_request(msgspec.structs.replace(self.canonical, model=model), stream=stream)
+        request = msgspec.structs.replace(self.canonical, model=model)
+        return dialect.render_request(request, stream=stream, losses=losses)
 
 
 def _object(raw: bytes) -> Body:

@@ -3,29 +3,34 @@
 from collections.abc import Callable
 
 from llm_service.config import Config, ConfigError, ProviderConfig
-from llm_service.providers.base import Call, ListsModels, Provider
+from llm_service.providers.base import Call, CountsTokens, Embeds, ListsModels, Provider
 from llm_service.providers.echo import EchoProvider
+from llm_service.providers.keys import ApiKey, Keys
 from llm_service.providers.openai import OpenAIProvider
 from llm_service.providers.openai_compatible import OpenAICompatibleProvider
 
-__all__ = ["Call", "ListsModels", "Provider", "build_providers"]
+__all__ = ["Call", "CountsTokens", "Embeds", "ListsModels", "Provider", "build_providers"]
 
 
-def _required(value: str | None, name: str, key: str) -> str:
-    if not value:
-        raise ConfigError(f"providers.{name}.{key} is missing")
-    return value
+def _base_url(name: str, row: ProviderConfig) -> str:
+    if not row.base_url:
+        raise ConfigError(f"providers.{name}.base_url is missing")
+    return row.base_url
+
+
+def _keys(name: str, row: ProviderConfig, *, required: bool = True) -> Keys:
+    keys = [ApiKey(f"{name}-{number}", secret) for number, secret in enumerate(row.secrets, start=1)]
+    if required and not keys:
+        raise ConfigError(f"providers.{name}.api_key is missing")
+    return Keys(keys)
 
 
 TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
     "openai": lambda name, row: OpenAIProvider(
-        name,
-        base_url=_required(row.base_url, name, "base_url"),
-        api_key=_required(row.api_key, name, "api_key"),
-        models=row.models,
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
     ),
     "openai_compatible": lambda name, row: OpenAICompatibleProvider(
-        name, base_url=_required(row.base_url, name, "base_url"), api_key=row.api_key, models=row.models
+        name, base_url=_base_url(name, row), keys=_keys(name, row, required=False), models=row.models
     ),
     "echo": lambda name, row: EchoProvider(name, models=row.models),
 }

@@ -1,23 +1,30 @@
 """What it takes to be a provider. Routing, breakers and timers see only this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from llm_service.canonical.events import Piece
+from llm_service.canonical.losses import Losses
+from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects import Dialect
 from llm_service.dialects.ingress import Ingress
+from llm_service.providers.keys import ApiKey, Keys
+from shared.events import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt: a client's request, to be put to `model`, as a stream or whole."""
+    """One attempt: a client's request, to be put to `model`, as a stream or whole. `connect_timeout` in seconds."""
 
     ingress: Ingress
     model: str
     stream: bool
     connect_timeout: float
+    key: ApiKey | None = None
+    losses: Losses = field(default_factory=Losses)
 
 
 class Provider(ABC):
@@ -26,9 +33,10 @@ class Provider(ABC):
     dialect: Dialect | None = None
     """What it speaks, if its bytes can be relayed to a client that speaks the same."""
 
-    def __init__(self, name: str, *, models: tuple[str, ...]) -> None:
+    def __init__(self, name: str, *, models: tuple[str, ...], keys: Keys | None = None) -> None:
         self.name = name
         self.models = models
+        self.keys = keys or Keys()
 
     @abstractmethod
     def open(self, call: Call) -> AbstractAsyncContextManager[AsyncGenerator[Piece]]:
@@ -47,3 +55,35 @@ class ListsModels(ABC):
     @abstractmethod
     async def list_models(self) -> tuple[str, ...]:
         """Asks the provider. Raises ProviderError."""
+
+
+class CountsTokens(ABC):
+    """A provider that can count a request's tokens before it is sent."""
+
+    @abstractmethod
+    async def count_tokens(self, request: CompletionRequest, *, key: ApiKey | None) -> int:
+        """Input tokens of `request`, for its model. Raises ProviderError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """A vector of floats for each input, in their order."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage
+
+
+class Embeds(ABC):
+    """A provider that turns texts into vectors."""
+
+    @abstractmethod
+    async def embed(
+        self,
+        inputs: Sequence[str] | Sequence[Sequence[int]],
+        *,
+        model: str,
+        key: ApiKey | None,
+        dimensions: int | None,
+        extra: dict[str, Any],
+    ) -> Embeddings:
+        """`inputs` are texts, or lists of token ids where the provider takes them. Raises ProviderError."""

@@ -16,6 +16,7 @@ class Policy(NamedTuple):
 
 POLICIES: dict[Kind, Policy] = {
     Kind.UNREACHABLE: Policy(retry=True, fall_back=True),
+    Kind.OVERLOADED: Policy(retry=True, fall_back=True),
     Kind.SERVER: Policy(retry=True, fall_back=True),
     Kind.TRUNCATED: Policy(retry=True, fall_back=True),
     Kind.TIMEOUT: Policy(retry=False, fall_back=True),  # silence is not asked twice
@@ -23,6 +24,7 @@ POLICIES: dict[Kind, Policy] = {
     Kind.RATE_LIMITED: Policy(retry=False, fall_back=True),
     Kind.CREDENTIALS: Policy(retry=False, fall_back=True),
     Kind.MODEL_UNKNOWN: Policy(retry=False, fall_back=True),
+    Kind.NOT_EXPRESSIBLE: Policy(retry=False, fall_back=True),
     Kind.BAD_REQUEST: Policy(retry=False, fall_back=False),  # it would be as bad elsewhere
     Kind.CONTEXT_OVERFLOW: Policy(retry=False, fall_back=False),
     Kind.CONTENT_FILTER: Policy(retry=False, fall_back=False),  # a refusal is not routed around

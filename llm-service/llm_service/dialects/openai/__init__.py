@@ -5,15 +5,13 @@ from typing import Any, ClassVar
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event
+from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
-from llm_service.dialects.base import Body, Dialect, StreamParser, StreamRenderer
+from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
 from llm_service.dialects.openai.answers import OpenAIStreamParser, parse_answer, parse_error
-from llm_service.dialects.openai.render import OpenAIStreamRenderer, render_usage
+from llm_service.dialects.openai.render import FINISH_REASONS, OpenAIStreamRenderer, render_usage
 from llm_service.dialects.openai.requests import parse_request, render_request
 from llm_service.errors import ProviderError
-
-OURS = ("fallbacks", "routing")
-"""Fields of the request that are for us, not for the provider."""
 
 
 class OpenAIDialect(Dialect):
@@ -24,8 +22,8 @@ class OpenAIDialect(Dialect):
     def parse_request(self, body: Body) -> CompletionRequest:
         return parse_request(body)
 
-    def render_request(self, request: CompletionRequest, *, stream: bool) -> Body:
-        return self.readdress(render_request(request), model=request.model, stream=stream)
+    def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:
+        return self.readdress(render_request(request, losses=losses), model=request.model, stream=stream)
 
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
         readdressed = {name: value for name, value in body.items() if name not in OURS}
@@ -66,7 +64,7 @@ class OpenAIDialect(Dialect):
             ]
         elif not answer.refusal:
             message["content"] = answer.text
-        finish_reason = "stop" if answer.finish_reason == "refusal" else answer.finish_reason
+        finish_reason = FINISH_REASONS[answer.finished.reason] if answer.finished else "stop"
         return {
             "id": answer.id,
             "object": "chat.completion",

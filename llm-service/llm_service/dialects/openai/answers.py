@@ -19,6 +19,7 @@ from llm_service.canonical.events import (
 from llm_service.dialects.base import StreamParser
 from llm_service.errors import Kind, ProviderError
 from shared.events import Usage
+from shared.http.frames import Frame
 from shared.ids import new_id
 
 Json = dict[str, Any]
@@ -59,16 +60,16 @@ class OpenAIStreamParser(StreamParser):
     def __init__(self) -> None:
         self._started = False
 
-    def read(self, data: str) -> tuple[Event, ...]:
-        if data.strip() == "[DONE]":
+    def read(self, frame: Frame) -> tuple[Event, ...]:
+        if frame.data.strip() == b"[DONE]":
             return (Ended(),)
-        chunk = _object(data)
+        chunk = _object(frame.data)
         if error := chunk.get("error"):
             raise _in_band(error)
         try:
             return tuple(self._events(chunk))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise _unreadable(data) from None
+            raise _unreadable(frame.data) from None
 
     def _events(self, chunk: Json) -> list[Event]:
         events: list[Event] = []

@@ -6,9 +6,14 @@ from typing import Any, assert_never
 import msgspec
 
 from llm_service.canonical.events import (
+    Cited,
     Ended,
     Event,
     Finished,
+    FinishReason,
+    LogprobsTold,
+    MediaAdded,
+    NativeAdded,
     Piece,
     ReasoningDelta,
     RefusalDelta,
@@ -17,11 +22,20 @@ from llm_service.canonical.events import (
     ToolCallDelta,
     UsageCounted,
 )
-from llm_service.dialects.base import Body, StreamRenderer
+from llm_service.dialects.base import StreamRenderer
+from shared.errors import DomainError, openai_error
 from shared.events import Usage
 from shared.ids import new_id
 
 DONE = b"data: [DONE]\n\n"
+FINISH_REASONS: dict[FinishReason, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "refusal": "stop",
+    "pause": "stop",
+}
 
 
 class OpenAIStreamRenderer(StreamRenderer):
@@ -41,7 +55,7 @@ class OpenAIStreamRenderer(StreamRenderer):
             return b""  # `end` says it, so that it is said once
         if not self._with_usage and piece.events and all(isinstance(event, UsageCounted) for event in piece.events):
             return b""
-        return b"data: " + piece.raw.replace(b"\n", b"\ndata: ") + b"\n\n"
+        return piece.raw
 
     def render(self, event: Event) -> bytes:
         match event:
@@ -58,10 +72,10 @@ class OpenAIStreamRenderer(StreamRenderer):
             case ToolCallDelta():
                 return self._chunk({"tool_calls": [_call(event)]})
             case Finished():
-                return self._chunk({}, finish_reason="stop" if event.reason == "refusal" else event.reason)
+                return self._chunk({}, finish_reason=FINISH_REASONS[event.reason])
             case UsageCounted():
                 return self._frame({"choices": [], "usage": render_usage(event.usage)}) if self._with_usage else b""
-            case Ended():
+            case Cited() | LogprobsTold() | MediaAdded() | NativeAdded() | Ended():
                 return b""
             case _:
                 assert_never(event)
@@ -69,8 +83,8 @@ class OpenAIStreamRenderer(StreamRenderer):
     def end(self) -> bytes:
         return DONE
 
-    def fail(self, error: Body) -> bytes:
-        return b"data: " + msgspec.json.encode(error) + b"\n\n"
+    def fail(self, error: DomainError) -> bytes:
+        return b"data: " + msgspec.json.encode(openai_error(error)) + b"\n\n"
 
     def _chunk(self, delta: dict[str, Any], *, finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

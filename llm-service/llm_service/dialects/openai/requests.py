@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, assert_never, cast
 
+from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import (
     Audio,
     CompletionRequest,
     Document,
     Image,
     Message,
+    Native,
     Opaque,
     OutputFormat,
     Part,
@@ -17,12 +19,13 @@ from llm_service.canonical.request import (
     Refusal,
     Role,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
-from llm_service.errors import NotExpressible
+from llm_service.dialects.base import OURS, extra_fields
 from shared.errors import Unprocessable
 
 Json = dict[str, Any]
@@ -43,7 +46,6 @@ SAME_NAME: dict[str, type | tuple[type, ...]] = {
     "seed": int,
     "logprobs": bool,
     "top_logprobs": int,
-    "reasoning_effort": str,
     "service_tier": str,
     "user": str,
     "metadata": dict,
@@ -51,9 +53,19 @@ SAME_NAME: dict[str, type | tuple[type, ...]] = {
 }
 """Fields that mean the same under the same name, with the JSON types they may have."""
 TRANSLATED = frozenset(
-    {"model", "messages", "tools", "tool_choice", "response_format", "stop", "max_tokens", "max_completion_tokens"}
+    {
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "stop",
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+    }
 )
-NOT_TRANSLATED = frozenset({"stream", "stream_options", "fallbacks", "routing"})
+NOT_TRANSLATED = frozenset({"stream", "stream_options", *OURS})
 
 _DATA_URL = re.compile(r"data:(?P<media_type>[\w.+/-]+)?(?:;[\w=-]+)*;base64,(?P<data>.*)", re.DOTALL)
 
@@ -63,6 +75,7 @@ def parse_request(body: Json) -> CompletionRequest:
     fields = {name: _typed(body[name], kind, name) for name, kind in SAME_NAME.items() if body.get(name) is not None}
     limit = body.get("max_completion_tokens", body.get("max_tokens"))
     known = TRANSLATED | NOT_TRANSLATED | SAME_NAME.keys()
+    unknown = {name: value for name, value in body.items() if name not in known and value is not None}
     return CompletionRequest(
         model=_typed(body.get("model"), str, "model"),
         messages=tuple(_numbered(body.get("messages"), "messages", _parse_message)),
@@ -71,9 +84,14 @@ def parse_request(body: Json) -> CompletionRequest:
         output_format=_parse_output_format(body.get("response_format")),
         max_output_tokens=None if limit is None else _typed(limit, int, "max_completion_tokens"),
         stop=_parse_stop(body.get("stop")),
-        extra={name: value for name, value in body.items() if name not in known and value is not None},
+        thinking=_parse_thinking(body.get("reasoning_effort")),
+        extra=Native(dialect="openai", value=unknown) if unknown else None,
         **fields,
     )
+
+
+def _parse_thinking(effort: Any) -> Thinking | None:
+    return None if effort is None else Thinking(effort=_typed(effort, str, "reasoning_effort"))
 
 
 def _parse_stop(stop: Any) -> tuple[str, ...]:
@@ -143,7 +161,7 @@ def _parse_part(part: Any, where: str) -> Part:
                 name=_optional(file, "filename", str, f"{where}/file"),
             )
         case _:
-            return Opaque(dialect="openai", value=part)
+            return Opaque(native=Native(dialect="openai", value=part))
 
 
 def _parse_tool_call(call: Any, where: str) -> ToolCall:
@@ -174,7 +192,7 @@ def _parse_tool_choice(choice: Any) -> ToolChoice | None:
         case "auto" | "none" | "required":
             return ToolChoice(mode=choice)
         case {"type": "function", "function": {"name": str(name)}}:
-            return ToolChoice(mode="function", name=name)
+            return ToolChoice(mode="function", names=(name,))
         case _:
             raise _refusal("/tool_choice", "is not auto, none, required or a function")
 
@@ -225,14 +243,15 @@ def _refusal(where: str, what: str) -> Unprocessable:
     return Unprocessable(f"body {pointer} {what}.", param=pointer[1:].split("/")[0], errors=errors)
 
 
-def render_request(request: CompletionRequest) -> Json:
-    """Raises NotExpressible for parts that only another dialect understands."""
-    body: Json = {"model": request.model, "messages": [m for message in request.messages for m in _render(message)]}
+def render_request(request: CompletionRequest, *, losses: Losses) -> Json:
+    """What OpenAI's protocol cannot express goes to `losses`."""
+    messages = [rendered for message in request.messages for rendered in _render(message, losses)]
+    body: Json = {"model": request.model, "messages": messages}
     body |= {name: value for name in SAME_NAME if (value := getattr(request, name)) is not None}
     if request.tools:
-        body["tools"] = [_render_tool(tool) for tool in request.tools]
+        body["tools"] = [_render_tool(tool) for tool in request.tools if isinstance(tool, Tool)]
     if choice := request.tool_choice:
-        named = {"type": "function", "function": {"name": choice.name}}
+        named = {"type": "function", "function": {"name": choice.names[0] if choice.names else None}}
         body["tool_choice"] = named if choice.mode == "function" else choice.mode
     if output := request.output_format:
         body["response_format"] = {"type": output.mode}
@@ -243,21 +262,24 @@ def render_request(request: CompletionRequest) -> Json:
         body["max_completion_tokens"] = request.max_output_tokens
     if request.stop:
         body["stop"] = list(request.stop)
-    return {**body, **request.extra}
+    if request.thinking and request.thinking.effort:
+        body["reasoning_effort"] = request.thinking.effort
+    return body | extra_fields(request, dialect="openai", losses=losses)
 
 
-def _render(message: Message) -> list[Json]:
+def _render(message: Message, losses: Losses) -> list[Json]:
     """One message, or one per tool result: OpenAI has a message of its own for each."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     rendered: list[Json] = [
-        {"role": "tool", "tool_call_id": part.tool_call_id, "content": _render_content(part.parts)} for part in results
+        {"role": "tool", "tool_call_id": part.tool_call_id, "content": _render_content(part.parts, losses)}
+        for part in results
     ]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     reasoning = "".join(part.text for part in message.parts if isinstance(part, Reasoning))
     rest = [part for part in message.parts if not isinstance(part, ToolResult | ToolCall | Reasoning)]
     if message.role == "tool" or (results and not rest):
         return rendered
-    body: Json = {"role": message.role, "content": _render_content(rest)}
+    body: Json = {"role": message.role, "content": _render_content(rest, losses)}
     if message.name:
         body["name"] = message.name
     if calls:
@@ -270,15 +292,15 @@ def _render(message: Message) -> list[Json]:
     return [*rendered, body]
 
 
-def _render_content(parts: Sequence[Part]) -> str | list[Json] | None:
+def _render_content(parts: Sequence[Part], losses: Losses) -> str | list[Json] | None:
     if not parts:
         return None
     if len(parts) == 1 and isinstance(parts[0], Text):
         return parts[0].text
-    return [_render_part(part) for part in parts]
+    return [rendered for part in parts if (rendered := _render_part(part, losses)) is not None]
 
 
-def _render_part(part: Part) -> Json:
+def _render_part(part: Part, losses: Losses) -> Json | None:
     match part:
         case Text():
             return {"type": "text", "text": part.text}
@@ -291,14 +313,16 @@ def _render_part(part: Part) -> Json:
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case Document():
             if part.url:
-                raise NotExpressible("This provider takes documents by content or id, not by URL.")
+                losses.drop("document.url", target="openai")
+                return None
             inline = f"data:{part.media_type};base64,{part.data}" if part.data else None
             file = {"file_data": inline, "file_id": part.file_id, "filename": part.name}
             return {"type": "file", "file": {name: value for name, value in file.items() if value is not None}}
         case Opaque():
-            if part.dialect != "openai":
-                raise NotExpressible(f"A {part.value.get('type')!r} part cannot be sent to this provider.")
-            return part.value
+            if part.native.dialect != "openai":
+                losses.drop(str(part.native.value.get("type")), target="openai")
+                return None
+            return part.native.value
         case Reasoning() | ToolCall() | ToolResult():
             raise AssertionError("rendered with its message")
         case _:

@@ -1,0 +1,37 @@
+"""What became of a request, attempt by attempt: headers, logs and the ledger all tell of this."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llm_service.catalogue.service import Target
+from llm_service.errors import ProviderError
+from shared.events import Usage
+
+Result = Literal["running", "completed", "failed", "cancelled"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One try at one target; milliseconds count from its start. `key` is the provider's key by name."""
+
+    target: Target
+    key: str | None = None
+    started_at: float = field(default_factory=time.time)
+    result: Result = "running"
+    error: ProviderError | None = None
+    first_content_ms: float | None = None
+    total_ms: float | None = None
+    usage: Usage | None = None
+    dropped: list[str] = field(default_factory=list)
+    """Fields of the request that it did not carry."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the client of a failure."""
+        return {
+            "provider": self.target.provider.name,
+            "model": self.target.model,
+            "error": self.error.kind.value if self.error else None,
+            "status": self.error.status if self.error else None,
+            "ms": round(self.total_ms or 0),
+        }
