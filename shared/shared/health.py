@@ -1,5 +1,6 @@
 """`GET /health` of a service: is it able to do its work."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import structlog
@@ -13,6 +14,8 @@ from shared.database import ping
 log = structlog.get_logger(__name__)
 
 Status = Literal["ok", "degraded", "down"]
+Concern = Callable[[], str | None]
+"""Says what is wrong, where something is."""
 
 router = APIRouter(tags=["system"])
 
@@ -42,6 +45,11 @@ async def health(request: Request, response: Response) -> ServiceHealth:
 
 
 def concern_of(request: Request) -> str | None:
-    """What is wrong without keeping a service from its work: tokens still have to be signed by us and not expired."""
+    """What is wrong without keeping a service from its work: tokens still have to be signed by us and not expired.
+
+    `concerns` in a service's state are its own.
+    """
     revocations: Revocations | None = getattr(request.state, "revocations", None)
-    return None if revocations is None else revocations.problem
+    concerns: Sequence[Concern] = getattr(request.state, "concerns", ())
+    told = [revocations.problem if revocations else None, *(concern() for concern in concerns)]
+    return "; ".join(filter(None, told)) or None
