@@ -101,6 +101,15 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
     "auth_service/organizations": {"roles"},  # what each may do is a table of its own
     "auth_service/users": {"names", "passwords", "password_policy"},  # how one is normalised, hashed, and refused
     "auth_service/tokens": {"issuer"},  # logins, API keys and grants have their tokens made in one place
+    "llm_service/routing": {
+        "attempts",
+        "breaker",
+        "engine",
+        "observed",
+        "plan",
+        "policy",
+        "timers",
+    },  # one concept each
     "llm_service/completions": {"writers"},  # how a stream is written to a client is neither rule nor schema
 }
 

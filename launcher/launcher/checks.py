@@ -18,7 +18,8 @@ from launcher.claim import holder
 from launcher.errors import CannotStart
 from launcher.ports import is_free
 from launcher.settings import Settings
-from llm_service.config import ConfigError, load_config
+from llm_service.config import ConfigError
+from llm_service.config_file import load_config
 from shared.settings import ServiceSettings
 
 OLDEST_PYTHON = (3, 11)

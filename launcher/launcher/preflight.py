@@ -8,7 +8,8 @@ from auth_service.keys.sealing import CannotUnseal, Seal
 from auth_service.keys.service import SecretKeyChanged
 from launcher.environment import Told
 from launcher.errors import CannotStart
-from llm_service.config import ConfigError, load_config
+from llm_service.config import ConfigError
+from llm_service.config_file import load_config
 from shared.database import database
 
 

@@ -5,7 +5,7 @@ import shlex
 import llm_service.settings
 from auth_service.settings import Settings as AuthSettings
 from launcher.settings import Settings
-from llm_service.config import load_config
+from llm_service.config_file import load_config
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 # compared with, not bound
 

@@ -1,22 +1,39 @@
-"""`config/llm.yaml`, read, checked, and filled in from the environment."""
+"""What `config/llm.yaml` may say. How it is read, with its lines and variables, stands in `config_file.py`."""
 
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+from llm_service.dialects.ingress import Need
+from llm_service.facts import Ability, Facts, Modality
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
+Mode: TypeAlias = Literal["ordered", "cheapest", "fastest"]
+Money: TypeAlias = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Tokens: TypeAlias = Annotated[int, Field(gt=0)]
 
 
 class ConfigError(Exception):
-    """The file cannot be used; the message names the file, the key and the mistake."""
+    """The file cannot be used; the message names the file, the line, the key and the mistake."""
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KeyConfig(_Strict):
+    """One of several keys of a provider. `weight` is its share of the requests."""
+
+    key: Annotated[str, Field(min_length=1, repr=False)]
+    name: str | None = None
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+def _as_key(value: Any) -> Any:
+    return {"key": value} if isinstance(value, str) else value
 
 
 class ProviderConfig(_Strict):
@@ -25,30 +42,126 @@ class ProviderConfig(_Strict):
     type: Literal["openai", "openai_compatible", "anthropic", "gemini", "mistral", "echo"]
     base_url: str | None = None
     api_key: str | None = Field(None, repr=False)
-    api_keys: tuple[str, ...] = Field((), repr=False)
-    """Several, among which requests are spread."""
-    models: tuple[str, ...] = ()
+    api_keys: tuple[Annotated[KeyConfig, BeforeValidator(_as_key)], ...] = ()
+    models: tuple[Name, ...] = ()
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        return (*((self.api_key,) if self.api_key else ()), *self.api_keys)
+    def keys(self) -> tuple[KeyConfig, ...]:
+        return (*((KeyConfig(key=self.api_key),) if self.api_key else ()), *self.api_keys)
+
+
+class LongPricesConfig(_Strict):
+    """Prices of the whole request where its input has more than `above` tokens."""
+
+    above: Tokens
+    input: Money
+    output: Money | None = None
+    cached_input: Money | None = None
+    cache_write: Money | None = None
+    cache_write_1h: Money | None = None
+
+
+class PricesConfig(_Strict):
+    """US dollars per million tokens."""
+
+    input: Money
+    output: Money = Decimal(0)
+    cached_input: Money | None = None
+    cache_write: Money | None = None
+    cache_write_1h: Money | None = None
+    input_audio: Money | None = None
+    output_audio: Money | None = None
+    batch_input: Money | None = None
+    batch_output: Money | None = None
+    long: LongPricesConfig | None = None
+
+
+class ModelConfig(_Strict):
+    """What is known of a model, where it differs from the shipped list or is not in it."""
+
+    context_window: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+    input: frozenset[Modality] | None = None
+    can: frozenset[Ability] | None = None
+    prices: PricesConfig | None = None
+    deprecated: date | None = None
+
+    @property
+    def facts(self) -> Facts:
+        return msgspec.convert(self.model_dump(exclude_none=True), Facts)
+
+
+class DeploymentConfig(ModelConfig):
+    """A model at a provider, under a name of its own."""
+
+    provider: Name
+    model: Name
+
+    @property
+    def facts(self) -> Facts:
+        return msgspec.convert(self.model_dump(exclude_none=True, exclude={"provider", "model"}), Facts)
+
+
+class Choice(_Strict):
+    """One name in a chain. It is passed over for requests that lack one of `when`."""
+
+    model: Name
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    when: frozenset[Need] = frozenset()
+
+
+def _as_choice(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _as_step(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Step: TypeAlias = Annotated[
+    tuple[Annotated[Choice, BeforeValidator(_as_choice)], ...], BeforeValidator(_as_step), Field(min_length=1)
+]
+"""One place in a chain: a name, or several among which requests are spread by weight."""
+
+
+class RouteConfig(_Strict):
+    """A name for a chain of models. None leaves it to `defaults`."""
+
+    chain: Annotated[tuple[Step, ...], Field(min_length=1)]
+    mode: Mode | None = None
+    reroute_refused: bool = False
+    """Whether what one provider's content policy refuses may be asked of the next."""
+
+
+def _as_route(value: Any) -> Any:
+    return {"chain": value} if isinstance(value, list) else value
 
 
 class Timeouts(_Strict):
-    """Seconds, for each attempt; `total` also bounds all attempts of a request together."""
+    """Seconds: five for each attempt, and `deadline` for all attempts of a request together."""
 
     connect: float = Field(5, gt=0)
     headers: float = Field(60, gt=0)
     first_content: float = Field(120, gt=0)
     gap: float = Field(60, gt=0)
     total: float = Field(600, gt=0)
+    deadline: float = Field(900, gt=0)
+
+
+class Defaults(_Strict):
+    """What holds where neither the request nor its route says otherwise."""
+
+    mode: Mode = "ordered"
 
 
 class Config(_Strict):
     """The whole file, with `${NAME}` filled in."""
 
-    providers: dict[str, ProviderConfig]
-    routes: dict[str, tuple[str, ...]] = {}
+    providers: dict[Name, ProviderConfig]
+    models: dict[Name, ModelConfig] = {}
+    deployments: dict[Name, DeploymentConfig] = {}
+    routes: dict[Name, Annotated[RouteConfig, BeforeValidator(_as_route)]] = {}
+    defaults: Defaults = Defaults()
     timeouts: Timeouts = Timeouts()
 
     inactive: frozenset[str] = Field(frozenset(), exclude=True)
@@ -60,50 +173,6 @@ class Config(_Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every model and route that the file mentions, in its order."""
+        """Every model, deployment and route that the file mentions, in its order."""
         models = (model for row in self.providers.values() for model in row.models)
-        return tuple(dict.fromkeys((*models, *self.routes)))
-
-
-def load_config(path: Path, *, variables: Mapping[str, str]) -> Config:
-    """Raises ConfigError."""
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("providers"), dict):
-        raise ConfigError(f"{path} needs a mapping `providers` at its top")
-    inactive = {name for name, row in document["providers"].items() if _missing(row, variables)}
-    try:
-        return Config.model_validate({**_filled(document, variables), "inactive": inactive})
-    except ValidationError as error:
-        mistakes = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ConfigError(f"{path}: {mistakes}") from None
-
-
-def _missing(value: Any, variables: Mapping[str, str]) -> bool:
-    """Whether `value` names a variable that is not set and has no default."""
-    match value:
-        case str():
-            found = _VARIABLE.finditer(value)
-            return any(one["default"] is None and not variables.get(one["name"]) for one in found)
-        case dict():
-            return any(_missing(inner, variables) for inner in value.values())
-        case list():
-            return any(_missing(inner, variables) for inner in value)
-        case _:
-            return False
-
-
-def _filled(value: Any, variables: Mapping[str, str]) -> Any:
-    match value:
-        case str():
-            return _VARIABLE.sub(lambda one: variables.get(one["name"]) or one["default"] or "", value)
-        case dict():
-            return {name: _filled(inner, variables) for name, inner in value.items()}
-        case list():
-            return [_filled(inner, variables) for inner in value]
-        case _:
-            return value
+        return tuple(dict.fromkeys((*models, *self.deployments, *self.routes)))

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CONTENT_FILTER = "content_filter"
     OVERLOADED = "provider_overloaded"
     NOT_EXPRESSIBLE = "not_expressible"
+    CIRCUIT_OPEN = "provider_circuit_open"
 
 
 class ProviderError(Exception):
@@ -108,7 +109,7 @@ def for_client(error: ProviderError, *, attempts: list[dict[str, Any]]) -> Domai
             told = RejectedRequest(message, attempts=attempts, param=error.param)
         case Kind.RATE_LIMITED:
             told = RateLimited(message, retry_after=error.retry_after or 1, attempts=attempts)
-        case Kind.UNREACHABLE | Kind.OVERLOADED:
+        case Kind.UNREACHABLE | Kind.OVERLOADED | Kind.CIRCUIT_OPEN:
             told = Unavailable(message, retry_after=error.retry_after or 1, attempts=attempts)
         case Kind.TIMEOUT:
             told = GatewayTimeout(message, attempts=attempts)

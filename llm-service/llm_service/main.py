@@ -1,6 +1,5 @@
 """llm-service: one interface to every provider."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,11 +8,10 @@ from fastapi import FastAPI
 
 import llm_service.catalogue.routes as catalogue_routes
 import llm_service.completions.routes as completion_routes
-from llm_service.catalogue.service import Catalogue
+import llm_service.routing.routes as routing_routes
 from llm_service.completions.service import Completions
-from llm_service.config import load_config
-from llm_service.providers import build_providers
-from llm_service.routing.engine import Engine
+from llm_service.reload import LiveCatalogue
+from llm_service.routing.observed import Observed
 from llm_service.settings import Settings, environment
 from shared.clients.auth import identity
 from shared.service import create_service
@@ -24,21 +22,23 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        config = load_config(settings.llm_config, variables=environment() if variables is None else variables)
-        providers = build_providers(config, development=settings.env == "development")
+        live = LiveCatalogue(
+            settings.llm_config,
+            variables=environment() if variables is None else variables,
+            development=settings.env == "development",
+        )
+        observed = Observed()
         async with AsyncExitStack() as closing:
             upstreams = await closing.enter_async_context(app.state.upstreams.running("auth"))
             known = await closing.enter_async_context(identity(upstreams["auth"], settings=settings, service="llm"))
-            for provider in providers.values():
-                closing.push_async_callback(provider.close)
-            catalogue = Catalogue(providers, config.routes)
-            listing = asyncio.create_task(catalogue.refresh())  # so that the first to ask need not wait
-            closing.callback(listing.cancel)
+            await closing.enter_async_context(live.running())
             yield {
                 "verifier": known.verifier,
                 "revocations": known.revocations,
-                "catalogue": catalogue,
-                "completions": Completions(catalogue, Engine(config.timeouts)),
+                "concerns": [lambda: live.problem],
+                "live": live,
+                "observed": observed,
+                "completions": Completions(live, observed),
             }
 
     return create_service(
@@ -51,6 +51,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             catalogue_routes.openai_router,
             completion_routes.router,
             completion_routes.openai_router,
+            routing_routes.router,
         ],
     )
 

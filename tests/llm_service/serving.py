@@ -35,15 +35,12 @@ async def serving(
     directory: Path,
     providers: Mapping[str, Json],
     *,
-    routes: Mapping[str, Sequence[str]] | None = None,
-    timeouts: Mapping[str, float] | None = None,
     env: str = "development",
+    **sections: Any,
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the running service, with a token that may do everything."""
-    config = {"providers": dict(providers), "routes": {k: list(v) for k, v in (routes or {}).items()}}
-    config["timeouts"] = dict(timeouts or {})
+    """A client of the running service, with a token that may do everything; `sections` are those of llm.yaml."""
     path = directory / "llm.yaml"
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump({"providers": dict(providers), **sections}))
     settings = Settings.model_validate({"llm_config": path, "env": env, "log_level": "error", "secret_key": SECRET})
     app = create_app(settings, variables={})
     app.state.upstreams = Upstreams([auth_stub()])

@@ -200,11 +200,11 @@ async def test_fallbacks_of_the_request_are_tried_in_their_order(tmp_path: Path)
     async with OpenAISimulator() as sim:
         rows = {"openai": row(sim, models=("gpt-4o", "gpt-4", "gpt-4.1"))}
         async with serving(tmp_path, rows) as llm:
-            body = asking(model="openai/fault-401", fallbacks=["openai/fault-403", "gpt-4.1", "gpt-4"])
+            body = asking(model="openai/fault-404", fallbacks=["openai/fault-403", "gpt-4.1", "gpt-4"])
             answer = await llm.post(SURFACES[1], json=body)
         sent = [request.body["model"] for request in sim.requests if request.method == "POST"]
     assert answer.headers["x-synapscale-model"] == "gpt-4.1"
-    assert sent == ["fault-401", "fault-403", "gpt-4.1"]
+    assert sent == ["fault-404", "fault-403", "gpt-4.1"]
 
 
 async def test_an_empty_list_of_fallbacks_switches_fallback_off(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_an_empty_list_of_fallbacks_switches_fallback_off(tmp_path: Path) 
 async def test_a_route_is_a_chain(tmp_path: Path) -> None:
     async with OpenAISimulator() as sim:
         rows = {"openai": row(sim, models=("gpt-4o", "gpt-4"))}
-        routes = {"clever": ["openai/fault-401", "missing/model", "gpt-4"]}
+        routes = {"clever": ["openai/fault-403", "missing/model", "gpt-4"]}
         async with serving(tmp_path, rows, routes=routes) as llm:
             answer = await llm.post(SURFACES[1], json=asking(model="clever"))
     assert answer.headers["x-synapscale-model"] == "gpt-4"

@@ -27,13 +27,21 @@ async def test_a_route_is_listed_with_its_chain_and_hides_what_is_not_configured
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, routes=routes) as llm:
         auto = (await llm.get("/api/llm/models/auto")).json()
         empty = await llm.get("/api/llm/models/empty")
-    assert auto == {
-        "id": "auto",
-        "object": "route",
-        "providers": ["openai"],
-        "chain": ["openai/gpt-4o", "openai/gpt-4"],
-    }
+    assert (auto["id"], auto["object"], auto["providers"]) == ("auto", "route", ["openai"])
+    assert auto["chain"] == ["openai/gpt-4o", "openai/gpt-4"]
     assert empty.status_code == 404
+
+
+async def test_what_is_known_of_a_model_is_told_and_the_file_knows_better(tmp_path: Path) -> None:
+    models = {"gpt-4": {"prices": {"input": "29.5"}}, "mine": {"can": ["tools"], "deprecated": "2027-01-31"}}
+    async with OpenAISimulator() as sim:
+        rows = {"openai": row(sim, models=("gpt-4", "mine", "nobody-knows"))}
+        async with serving(tmp_path, rows, models=models) as llm:
+            listed = {model["id"]: model for model in (await llm.get("/api/llm/models")).json()["data"]}
+    assert listed["gpt-4"]["context_window"] == 8192
+    assert listed["gpt-4"]["prices"]["input"] == "29.5"
+    assert (listed["mine"]["can"], listed["mine"]["deprecated"]) == (["tools"], "2027-01-31")
+    assert (listed["nobody-knows"]["prices"], listed["nobody-knows"]["input"]) == (None, None)
 
 
 async def test_one_model_is_read_by_its_name(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from llm_service.catalogue.schemas import Model, Models, OpenAIModel, OpenAIModels
 from llm_service.catalogue.service import Catalogue, ListedModel
 from llm_service.errors import ModelNotFound
+from llm_service.reload import LiveCatalogue
 from shared.auth import Policy, Principal, requires
 from shared.error_docs import OPENAI_ERROR_DOCS
 
@@ -19,8 +20,8 @@ openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 
 
 async def catalogue(request: Request) -> Catalogue:
-    found: Catalogue = request.state.catalogue
-    return found
+    live: LiveCatalogue = request.state.live
+    return live.current
 
 
 CatalogueOfModels = Annotated[Catalogue, Depends(catalogue)]

@@ -1,14 +1,15 @@
-"""Names of models and routes, resolved to the providers that serve them."""
+"""Names of models, deployments and routes, resolved to the targets that serve them."""
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
-from llm_service.dialects.ingress import DEFAULT_MODEL
+from llm_service.config import Choice, Config, RouteConfig
 from llm_service.errors import ModelNotFound, ProviderError
+from llm_service.facts import UNKNOWN, Facts, facts_of
 from llm_service.providers import ListsModels, Provider
 from shared.errors import Unavailable
 
@@ -16,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 FRESH_FOR = 300.0
 """Seconds after which the providers' own lists are asked for again."""
+AUTO = "auto"
+"""Any model that can do it, where no route has this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Target:
 
     provider: Provider
     model: str
+    facts: Facts = field(default=UNKNOWN, compare=False)
 
     @property
     def name(self) -> str:
@@ -31,37 +35,89 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """A target in a step of a chain, with what the step says of it."""
+
+    target: Target
+    choice: Choice
+
+
+Steps = tuple[tuple[Option, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a name stands for: the steps that are tried in order; `route` where the name is one's."""
+
+    steps: Steps
+    route: RouteConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A name that a request may carry: a model with those who serve it, or a route with its chain."""
+    """A name that a request may carry: a model with those who serve it, or a deployment or route with its chain."""
 
     id: str
     providers: tuple[str, ...]
     chain: tuple[str, ...] = ()
+    facts: Facts = UNKNOWN
+
+
+class Listings:
+    """What the providers say that they have. It outlives reloads for as long as a provider stays."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Provider, tuple[str, ...]] = {}
+        self._refreshed_at: dict[Provider, float] = {}
+        self._refreshing = asyncio.Lock()
+
+    def of(self, provider: Provider) -> tuple[str, ...]:
+        return self._listed.get(provider, ())
+
+    async def refresh(self, providers: Mapping[str, Provider]) -> None:
+        """Asks those that were not asked for a while; a silent one keeps its list."""
+        async with self._refreshing:
+            now = time.monotonic()
+            able = [one for one in providers.values() if isinstance(one, ListsModels)]
+            stale = [one for one in able if now - self._refreshed_at.get(one, -FRESH_FOR) >= FRESH_FOR]
+            for gone in self._listed.keys() - set(providers.values()):
+                del self._listed[gone], self._refreshed_at[gone]
+            await asyncio.gather(*(self._ask(one) for one in stale))
+
+    async def _ask(self, provider: Provider) -> None:
+        assert isinstance(provider, ListsModels)
+        self._refreshed_at[provider] = time.monotonic()
+        self._listed.setdefault(provider, ())
+        try:
+            self._listed[provider] = await provider.list_models()
+        except ProviderError as error:
+            log.warning("provider does not list its models", provider=provider.name, error=error.message)
 
 
 class Catalogue:
-    """Configured models, and those that the providers list by themselves."""
+    """One configuration's names. It never changes, but for what providers list by themselves."""
 
-    def __init__(self, providers: Mapping[str, Provider], routes: Mapping[str, tuple[str, ...]]) -> None:
-        self._providers = providers
-        self._routes = routes
-        self._listed: dict[str, tuple[str, ...]] = {}
-        self._refreshed_at = -FRESH_FOR
-        self._refreshing = asyncio.Lock()
+    def __init__(self, config: Config, providers: Mapping[str, Provider], listings: Listings) -> None:
+        self.config = config
+        self.providers = providers
+        self._listings = listings
+        self._overrides = {name: model.facts for name, model in config.models.items()}
 
-    async def resolve(self, name: str) -> tuple[Target, ...]:
-        """Who answers to `name`, in order: a route's chain, `provider/model`, or all that serve a model.
+    async def resolve(self, name: str) -> Resolved:
+        """A route's chain, a deployment, `provider/model`, or all that serve a model.
 
         Raises ModelNotFound, or Unavailable where no provider is configured at all.
         """
-        if not self._providers:
+        if not self.providers:
             raise Unavailable("No provider is configured: set a provider's key, as config/llm.yaml says.")
-        if not (targets := self._find(name)):
+        if (found := self._find(name)) is None:
             await self.refresh()
-            targets = self._find(name) or (self._any_model() if name == DEFAULT_MODEL else ())
-        if not targets:
+            found = self._find(name)
+        if found is None and name == AUTO:
+            found = Resolved(tuple(self._step(target) for target in self._configured()))
+        if found is None or not found.steps:
             raise self.not_found(name)
-        return targets
+        return found
 
     def not_found(self, name: str) -> ModelNotFound:
         return ModelNotFound(name, known=[model.id for model in self._models()])
@@ -71,55 +127,66 @@ class Catalogue:
         return self._models()
 
     async def refresh(self) -> None:
-        """Asks every provider for its models, unless that was done a short while ago; a silent one keeps its list."""
-        async with self._refreshing:
-            if time.monotonic() - self._refreshed_at < FRESH_FOR:
-                return
-            able = [provider for provider in self._providers.values() if isinstance(provider, ListsModels)]
-            await asyncio.gather(*(self._refresh_one(provider) for provider in able))
-            self._refreshed_at = time.monotonic()
+        await self._listings.refresh(self.providers)
 
-    async def _refresh_one(self, provider: ListsModels) -> None:
-        assert isinstance(provider, Provider)
-        try:
-            self._listed[provider.name] = await provider.list_models()
-        except ProviderError as error:
-            log.warning("provider does not list its models", provider=provider.name, error=error.message)
+    def _find(self, name: str) -> Resolved | None:
+        if (route := self.config.routes.get(name)) is not None:
+            steps = tuple(options for step in route.chain if (options := tuple(self._options(step))))
+            if steps:
+                return Resolved(steps, route)
+        serving = self._serving(name)
+        return Resolved(tuple(self._step(target) for target in serving)) if serving else None
 
-    def _find(self, name: str) -> tuple[Target, ...]:
-        if chain := self._routes.get(name):
-            found = tuple(target for entry in chain for target in self._find_model(entry))
-            if found:
-                return found
-        return self._find_model(name)
+    def _options(self, step: tuple[Choice, ...]) -> Iterator[Option]:
+        for choice in step:
+            for target in self._serving(choice.model):
+                yield Option(target, choice)
 
-    def _find_model(self, name: str) -> tuple[Target, ...]:
+    def _serving(self, name: str) -> tuple[Target, ...]:
         """A listed name wins over `provider/model`: a model's own name may hold a slash."""
-        if serving := tuple(Target(one, name) for one in self._providers.values() if name in self._models_of(one)):
-            return serving
+        if (deployment := self.config.deployments.get(name)) is not None:
+            provider = self.providers.get(deployment.provider)
+            return (self._target(provider, deployment.model, deployed=deployment.facts),) if provider else ()
+        if found := tuple(self._target(one, name) for one in self.providers.values() if name in self._models_of(one)):
+            return found
         prefix, _, model = name.partition("/")
-        if model and (provider := self._providers.get(prefix)):
-            return (Target(provider, model),)
+        if model and (provider := self.providers.get(prefix)):
+            return (self._target(provider, model),)
         return ()
 
-    def _any_model(self) -> tuple[Target, ...]:
-        """The first model of the first provider that has one."""
-        listed = (Target(one, model) for one in self._providers.values() for model in self._models_of(one))
-        first = next(listed, None)
-        return (first,) if first else ()
+    def _target(self, provider: Provider, model: str, *, deployed: Facts | None = None) -> Target:
+        overrides = self._overrides if deployed is None else {**self._overrides, model: deployed}
+        return Target(provider, model, facts_of(model, section=provider.section, overrides=overrides))
+
+    def _step(self, target: Target) -> tuple[Option, ...]:
+        return (Option(target, Choice(model=target.model)),)
+
+    def _configured(self) -> Iterator[Target]:
+        """The models that the file names, and if it names none, the first that any provider lists."""
+        named = [self._target(one, model) for one in self.providers.values() for model in one.models]
+        chats = [one for one in named if one.facts.can is None or "embeddings" not in one.facts.can]
+        if chats:
+            yield from chats
+            return
+        for provider in self.providers.values():
+            for model in self._listings.of(provider)[:1]:
+                yield self._target(provider, model)
 
     def _models_of(self, provider: Provider) -> tuple[str, ...]:
-        return (*provider.models, *self._listed.get(provider.name, ()))
+        return (*provider.models, *self._listings.of(provider))
 
     def _models(self) -> list[ListedModel]:
-        served: dict[str, list[str]] = {}
-        for provider in self._providers.values():
+        served: dict[str, list[Target]] = {}
+        for provider in self.providers.values():
             for model in dict.fromkeys(self._models_of(provider)):
-                served.setdefault(model, []).append(provider.name)
-        routes = {
-            name: ListedModel(name, tuple({t.provider.name: None for t in targets}), tuple(t.name for t in targets))
-            for name in self._routes
-            if (targets := self._find(name))
+                served.setdefault(model, []).append(self._target(provider, model))
+        listed = {
+            name: ListedModel(name, tuple(one.provider.name for one in targets), facts=targets[0].facts)
+            for name, targets in served.items()
         }
-        models = {name: ListedModel(name, tuple(providers)) for name, providers in served.items()}
-        return list({**models, **routes}.values())
+        for name in (*self.config.deployments, *self.config.routes):
+            if (found := self._find(name)) is not None:
+                targets = [option.target for step in found.steps for option in step]
+                providers = tuple(dict.fromkeys(one.provider.name for one in targets))
+                listed[name] = ListedModel(name, providers, tuple(dict.fromkeys(one.name for one in targets)))
+        return list(listed.values())

@@ -1,7 +1,7 @@
 """Runs a completion, and writes its answer the way its client speaks."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -13,10 +13,13 @@ from llm_service.catalogue.service import Catalogue
 from llm_service.completions.writers import Writer
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
+from llm_service.reload import LiveCatalogue
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import AllFailed, Engine
+from llm_service.routing.observed import Observed
 from llm_service.routing.plan import plan
 from shared.auth import Principal
+from shared.errors import DomainError, GatewayTimeout
 
 READABLE = "!#$&'()*+,/:;=?@[] "
 """What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""
@@ -44,15 +47,15 @@ class WholeAnswer:
 class Completions:
     """Plans a request, runs its attempts, and gives the one that committed to a writer."""
 
-    def __init__(self, catalogue: Catalogue, engine: Engine) -> None:
-        self._catalogue = catalogue
-        self._engine = engine
+    def __init__(self, live: LiveCatalogue, observed: Observed) -> None:
+        self._live = live
+        self._observed = observed
+        self._engine = Engine(observed)
 
     async def whole(self, order: Order) -> WholeAnswer:
         """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, RejectedRequest, Unavailable, …"""
         dialect = order.ingress.dialect
-        async with aclosing(await self._run(order)) as run:
-            committed = await self._committed(run, order)
+        async with self._run(order) as (committed, run):
             answer, raw = Answer(), b""
             try:
                 async for piece in run:
@@ -71,8 +74,7 @@ class Completions:
 
         Raises as `whole` does, before the first frame.
         """
-        async with aclosing(await self._run(order)) as run:
-            committed = await self._committed(run, order)
+        async with self._run(order) as (committed, run):
             headers.update(_headers(order))
             if frame := writer.begin(committed.target):
                 yield frame
@@ -86,20 +88,35 @@ class Completions:
             else:
                 yield writer.end()
 
-    async def _run(self, order: Order) -> AsyncGenerator[Attempt | Piece]:
-        targets = await plan(order.ingress, self._catalogue, policy=order.principal.policy)
-        return self._engine.run(order.ingress, targets, order.attempts)
+    @asynccontextmanager
+    async def _run(self, order: Order) -> AsyncGenerator[tuple[Attempt, AsyncGenerator[Attempt | Piece]]]:
+        """The attempt that committed, and the answer's pieces; the configuration of the start holds to the end."""
+        ingress, attempts = order.ingress, order.attempts
+        with self._live.use() as catalogue:
+            planned = await plan(ingress, catalogue, self._observed, policy=order.principal.policy)
+            running = self._engine.run(ingress, planned, attempts, timeouts=catalogue.config.timeouts)
+            async with aclosing(running) as run:
+                try:
+                    committed = await anext(run)
+                except AllFailed as failure:
+                    raise _refusal(order, catalogue) from failure
+                assert isinstance(committed, Attempt)
+                yield committed, run
 
-    async def _committed(self, run: AsyncGenerator[Attempt | Piece], order: Order) -> Attempt:
-        try:
-            committed = await anext(run)
-        except AllFailed as failure:
-            errors = [attempt.error for attempt in order.attempts if attempt.error is not None]
-            if all(error.kind is Kind.MODEL_UNKNOWN for error in errors):
-                raise self._catalogue.not_found(order.ingress.model) from failure
-            raise for_client(errors[-1], attempts=order.failures) from failure
-        assert isinstance(committed, Attempt)
-        return committed
+
+def _refusal(order: Order, catalogue: Catalogue) -> DomainError:
+    """The failure that tells the client most: the last of a target that was asked, or else of one that was not."""
+    failed = [attempt for attempt in order.attempts if attempt.error is not None]
+    if not failed:
+        return GatewayTimeout("The deadline passed before any provider was asked.")
+    errors = [attempt.error for attempt in failed if attempt.error is not None]
+    if all(error.kind is Kind.MODEL_UNKNOWN for error in errors):
+        return catalogue.not_found(order.ingress.model)
+    asked = [attempt.error for attempt in failed if attempt.result == "failed" and attempt.error is not None]
+    told = (asked or errors)[-1]
+    waits = [error.retry_after for error in errors if error.retry_after is not None]
+    told.retry_after = min(waits, default=None)
+    return for_client(told, attempts=order.failures)
 
 
 def _headers(order: Order) -> dict[str, str]:
@@ -109,7 +126,7 @@ def _headers(order: Order) -> dict[str, str]:
     headers = {
         "x-synapscale-model": quote(target.model, safe=READABLE),
         "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
-        "x-synapscale-attempts": str(len(attempts)),
+        "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in attempts)),
         "x-synapscale-fallback": "true" if target is not attempts[0].target else "false",
     }
     if dropped := attempts[-1].dropped:

@@ -1,15 +1,19 @@
 """A client's request as it came in: its bytes, the few fields that routing needs, and the rest on demand."""
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from llm_service.canonical.losses import Losses
-from llm_service.canonical.request import CompletionRequest
+from llm_service.canonical.request import Audio, CompletionRequest, Document, Image, Part, ToolResult
 from llm_service.dialects.base import Body, Dialect
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
+Need: TypeAlias = Literal["image", "audio", "document", "tools", "json_schema", "thinking"]
+"""What a request may need of a model."""
+NEEDS: tuple[tuple[type[Part], Need], ...] = ((Image, "image"), (Audio, "audio"), (Document, "document"))
 DEFAULT_MODEL = "auto"
 """What a request without `model` asks for: the route of that name, or any model where its chain is not configured."""
 LONGEST_MODEL = 256
@@ -18,9 +22,13 @@ LONGEST_DEADLINE = 24 * 3600 * 1000
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the attempts are ordered and how long they may take together (milliseconds)."""
+    """How the attempts are ordered and how long they may take together (milliseconds).
 
-    mode: Literal["ordered"] = "ordered"
+    `assured` holds the answer back until it is complete, so that one that breaks off is replaced like any other.
+    """
+
+    mode: Literal["ordered", "cheapest", "fastest"] | None = None
+    assured: bool = False
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_DEADLINE)] | None = None
 
 
@@ -70,6 +78,11 @@ class Ingress:
         """Raises Unprocessable."""
         return self.dialect.parse_request({**self.body, "model": self.model})
 
+    @cached_property
+    def needs(self) -> frozenset[Need]:
+        """What a model must be able to do for this request. Raises Unprocessable."""
+        return frozenset(_needs(self.canonical))
+
     def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:
         """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise.
 
@@ -79,6 +92,21 @@ class Ingress:
             return dialect.readdress(self.body, model=model, stream=stream)
         request = msgspec.structs.replace(self.canonical, model=model)
         return dialect.render_request(request, stream=stream, losses=losses)
+
+
+def _needs(request: CompletionRequest) -> Iterator[Need]:
+    for message in request.messages:
+        for part in message.parts:
+            parts = part.parts if isinstance(part, ToolResult) else (part,)
+            for kind, need in NEEDS:
+                if any(isinstance(one, kind) for one in parts):
+                    yield need
+    if request.tools:
+        yield "tools"
+    if request.output_format is not None and request.output_format.mode == "json_schema":
+        yield "json_schema"
+    if request.thinking is not None and request.thinking.enabled is not False:
+        yield "thinking"
 
 
 def _object(raw: bytes) -> Body:

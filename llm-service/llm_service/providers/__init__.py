@@ -9,7 +9,7 @@ from llm_service.providers.keys import ApiKey, Keys
 from llm_service.providers.openai import OpenAIProvider
 from llm_service.providers.openai_compatible import OpenAICompatibleProvider
 
-__all__ = ["Call", "CountsTokens", "Embeds", "ListsModels", "Provider", "build_providers"]
+__all__ = ["Call", "CountsTokens", "Embeds", "ListsModels", "Provider", "build_provider", "fallback_provider"]
 
 
 def _base_url(name: str, row: ProviderConfig) -> str:
@@ -19,7 +19,10 @@ def _base_url(name: str, row: ProviderConfig) -> str:
 
 
 def _keys(name: str, row: ProviderConfig, *, required: bool = True) -> Keys:
-    keys = [ApiKey(f"{name}-{number}", secret) for number, secret in enumerate(row.secrets, start=1)]
+    keys = [
+        ApiKey(one.name or f"{name}-{number}", one.key, weight=one.weight)
+        for number, one in enumerate(row.keys, start=1)
+    ]
     if required and not keys:
         raise ConfigError(f"providers.{name}.api_key is missing")
     return Keys(keys)
@@ -36,9 +39,11 @@ TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
 }
 
 
-def build_providers(config: Config, *, development: bool) -> dict[str, Provider]:
-    """The providers whose variables are set, by name. With none, development has `echo` for every name in the file."""
-    providers = {name: TYPES[row.type](name, row) for name, row in config.active.items()}
-    if not providers and development:
-        providers["echo"] = EchoProvider("echo", models=config.names)
-    return providers
+def build_provider(name: str, row: ProviderConfig) -> Provider:
+    """Raises ConfigError."""
+    return TYPES[row.type](name, row)
+
+
+def fallback_provider(config: Config) -> Provider:
+    """Where no provider is configured, development has `echo` for every name in the file."""
+    return EchoProvider("echo", models=config.names)

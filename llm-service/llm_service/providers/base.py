@@ -33,6 +33,11 @@ class Provider(ABC):
     dialect: Dialect | None = None
     """What it speaks, if its bytes can be relayed to a client that speaks the same."""
 
+    @property
+    def section(self) -> str:
+        """Under which name the shipped list of models has this provider's."""
+        return self.name
+
     def __init__(self, name: str, *, models: tuple[str, ...], keys: Keys | None = None) -> None:
         self.name = name
         self.models = models

@@ -1,9 +1,13 @@
-"""A provider's keys: several share its traffic by weight, and one that is refused or throttled rests."""
+"""A provider's keys: they share its requests by weight, and one that is refused or throttled rests."""
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+
+EVERY_MODEL = ""
+MOST_MODELS = 1000
+"""Models that a key is remembered to rest for; names of models come from clients."""
 
 
 @dataclass(slots=True, eq=False)
@@ -13,34 +17,38 @@ class ApiKey:
     name: str
     secret: str = field(repr=False)
     weight: int = 1
-    resting_until: float = 0.0
-    """By the monotonic clock."""
+    _rests: dict[str, float] = field(default_factory=dict, repr=False)
+    """Until when (by the monotonic clock), for which model."""
+
+    def rest(self, seconds: float, *, model: str = EVERY_MODEL) -> None:
+        if len(self._rests) >= MOST_MODELS:
+            self._rests.clear()
+        self._rests[model] = max(self._rests.get(model, 0.0), time.monotonic() + seconds)
+
+    def rested_in(self, model: str = EVERY_MODEL) -> float:
+        """Seconds until it may be used for `model`; 0 where it may now."""
+        until = max(self._rests.get(EVERY_MODEL, 0.0), self._rests.get(model, 0.0))
+        return max(0.0, until - time.monotonic())
 
     @property
-    def rests(self) -> bool:
-        return self.resting_until > time.monotonic()
-
-    def rest(self, seconds: float) -> None:
-        self.resting_until = max(self.resting_until, time.monotonic() + seconds)
+    def longest_rest(self) -> float:
+        """Seconds until it may be used for every model."""
+        return max([0.0, *(until - time.monotonic() for until in self._rests.values())])
 
 
 class Keys:
     """None at all suits a server that asks for none."""
 
     def __init__(self, keys: Sequence[ApiKey] = ()) -> None:
-        self._keys = tuple(keys)
+        self.all = tuple(keys)
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def choose(self, *, tried: Sequence[ApiKey] = ()) -> ApiKey | None:
+    def choose(self, *, model: str = EVERY_MODEL, tried: Collection[ApiKey] = ()) -> ApiKey | None:
         """One that does not rest and was not `tried`, at random by weight; None where there is none."""
-        able = [key for key in self._keys if key not in tried and not key.rests]
-        if not able:
-            return None
+        able = [key for key in self.all if key not in tried and not key.rested_in(model)]
+        if len(able) < 2:
+            return able[0] if able else None
         return random.choices(able, [key.weight for key in able])[0]  # noqa: S311 # a share of traffic, no secret
 
-    def rested_in(self) -> float:
-        """Seconds until the first key may be used again; 0 where one may now."""
-        now = time.monotonic()
-        return max(0.0, min((key.resting_until - now for key in self._keys), default=0.0))
+    def rested_in(self, model: str) -> float:
+        """Seconds until the first key may be used for `model`; 0 where one may now, or none is needed."""
+        return min((key.rested_in(model) for key in self.all), default=0.0)

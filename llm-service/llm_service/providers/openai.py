@@ -9,5 +9,7 @@ from llm_service.providers.openai_compatible import OpenAICompatibleProvider
 class OpenAIProvider(OpenAICompatibleProvider):
     """Takes `max_completion_tokens`: its reasoning models refuse the older `max_tokens`."""
 
+    section = "openai"
+
     def request_body(self, call: Call) -> Body:
         return HttpProvider.request_body(self, call)

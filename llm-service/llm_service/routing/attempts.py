@@ -8,7 +8,8 @@ from llm_service.catalogue.service import Target
 from llm_service.errors import ProviderError
 from shared.events import Usage
 
-Result = Literal["running", "completed", "failed", "cancelled"]
+Result = Literal["running", "completed", "failed", "cancelled", "skipped"]
+"""`skipped`: the target was not asked, because its circuit is open or its keys rest."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,6 +17,7 @@ class Attempt:
     """One try at one target; milliseconds count from its start. `key` is the provider's key by name."""
 
     target: Target
+    stream: bool
     key: str | None = None
     started_at: float = field(default_factory=time.time)
     result: Result = "running"

@@ -10,7 +10,7 @@ from llm_service.errors import Kind, ProviderError
 
 
 class Deadline:
-    """When the whole request must have its answer begun or its last attempt be given up."""
+    """When something must have ended."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
@@ -21,23 +21,31 @@ class Deadline:
 
 
 class Timers:
-    """Started with the attempt. Each wait names what it waits for; what takes too long is a ProviderError."""
+    """Started with the attempt. Each wait names what it waits for; what takes too long is a ProviderError.
 
-    def __init__(self, timeouts: Timeouts, deadline: Deadline, *, stream: bool) -> None:
+    `silence` is the attempt's share, in seconds, of the request's `deadline`: by then it must have said something, so
+    that the targets that wait have time left. The last one's share is all there is.
+    """
+
+    def __init__(self, timeouts: Timeouts, deadline: Deadline, *, stream: bool, silence: float) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
         self._stream = stream
+        self._total = Deadline(timeouts.total)
+        self._silence = Deadline(silence)
         self._first_content_by = Deadline(timeouts.first_content)
 
     @asynccontextmanager
     async def headers(self) -> AsyncIterator[None]:
-        """A whole answer's headers come when all of it is done, so only the deadline bounds them."""
-        async with self._within(self._timeouts.headers if self._stream else None, "to begin its answer"):
+        """A whole answer's headers come when all of it is done, so no timer of their own bounds them."""
+        seconds = self._timeouts.headers if self._stream else self._silence.remaining
+        async with self._within(min(seconds, self._silence.remaining), "to begin its answer"):
             yield
 
     @asynccontextmanager
     async def first_content(self) -> AsyncIterator[None]:
-        async with self._within(self._first_content_by.remaining if self._stream else None, "to say its first word"):
+        seconds = self._first_content_by.remaining if self._stream else self._silence.remaining
+        async with self._within(min(seconds, self._silence.remaining), "to say its first word"):
             yield
 
     @asynccontextmanager
@@ -46,10 +54,9 @@ class Timers:
             yield
 
     @asynccontextmanager
-    async def _within(self, seconds: float | None, what: str) -> AsyncIterator[None]:
-        remaining = self._deadline.remaining
+    async def _within(self, seconds: float, what: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(remaining if seconds is None else min(seconds, remaining)):
+            async with asyncio.timeout(min(seconds, self._total.remaining, self._deadline.remaining)):
                 yield
         except TimeoutError:
             raise ProviderError(Kind.TIMEOUT, f"The provider took too long {what}.") from None

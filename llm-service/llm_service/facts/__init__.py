@@ -53,7 +53,9 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
         asked = sum((tokens * (self.input if price is None else price) for tokens, price in tokens_at), Decimal(0))
         spoken = self.output if self.output_audio is None else self.output_audio
-        said = max(0, usage.output_tokens - usage.output_audio_tokens) * self.output + usage.output_audio_tokens * spoken
+        said = (
+            max(0, usage.output_tokens - usage.output_audio_tokens) * self.output + usage.output_audio_tokens * spoken
+        )
         return (asked + said) / MILLION
 
 
