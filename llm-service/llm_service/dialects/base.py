@@ -17,6 +17,10 @@ OURS = ("fallbacks", "routing", "drop_params", "cache", "context")
 """Fields of a request, in every dialect, that are for us and not for the provider."""
 
 
+HINTS = frozenset({"store", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"})
+"""Fields of any dialect that change no answer: labels, and wishes about the provider's own memory."""
+
+
 class StreamParser(ABC):
     """Reads one provider stream; it may remember what came before."""
 
@@ -88,5 +92,8 @@ def extra_fields(request: CompletionRequest, *, dialect: str, losses: Losses) ->
     if request.extra.dialect == dialect:
         return request.extra.value
     for field in request.extra.value:
-        losses.drop(field, target=dialect)
+        if field in HINTS:
+            losses.ignore(field)
+        else:
+            losses.drop(field, target=dialect)
     return {}

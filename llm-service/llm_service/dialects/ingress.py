@@ -49,6 +49,7 @@ class Ingress:
 
     def __init__(self, raw: bytes, *, dialect: Dialect) -> None:
         self.dialect = dialect
+        self.raw = raw
         self.body = _object(raw)
         self._peek = _peek(self.body)
 
@@ -80,8 +81,19 @@ class Ingress:
 
     @cached_property
     def needs(self) -> frozenset[Need]:
-        """What a model must be able to do for this request. Raises Unprocessable."""
-        return frozenset(_needs(self.canonical))
+        """What a model must be able to do for this request; nothing is known of one that only its own dialect reads."""
+        try:
+            return frozenset(_needs(self.canonical))
+        except Unprocessable:
+            return frozenset()
+
+    @cached_property
+    def characters(self) -> int:
+        """Of all that the model is to read; of the whole body where only its own dialect reads it."""
+        try:
+            return sum(len(message.text) for message in self.canonical.messages)
+        except Unprocessable:
+            return len(self.raw)
 
     def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:
         """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise.

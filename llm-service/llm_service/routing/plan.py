@@ -108,12 +108,12 @@ def _cost(target: Target, ingress: Ingress) -> Decimal:
     """Of the request, about; a model without a known price comes last."""
     if target.facts.prices is None:
         return Decimal("Infinity")
-    output = min(ingress.canonical.max_output_tokens or ASSUMED_OUTPUT, ASSUMED_OUTPUT)
-    return target.facts.prices.cost(Usage(input_tokens=estimated_tokens(ingress), output_tokens=output))
+    usage = Usage(input_tokens=estimated_tokens(ingress), output_tokens=ASSUMED_OUTPUT)
+    return target.facts.prices.cost(usage)
 
 
 def estimated_tokens(ingress: Ingress) -> int:
-    return sum(len(message.text) for message in ingress.canonical.messages) // CHARACTERS_PER_TOKEN
+    return ingress.characters // CHARACTERS_PER_TOKEN
 
 
 def _once(targets: list[Target]) -> tuple[Target, ...]:

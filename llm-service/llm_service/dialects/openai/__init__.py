@@ -1,16 +1,16 @@
 """OpenAI's Chat Completions (https://platform.openai.com/docs/api-reference/chat), as a dialect."""
 
-import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
-from llm_service.dialects.openai.answers import OpenAIStreamParser, parse_answer, parse_error
-from llm_service.dialects.openai.render import FINISH_REASONS, OpenAIStreamRenderer, render_usage
-from llm_service.dialects.openai.requests import parse_request, render_request
+from llm_service.dialects.openai.parse_answer import OpenAIStreamParser, parse_answer, parse_error
+from llm_service.dialects.openai.parse_request import parse_request
+from llm_service.dialects.openai.render_answer import OpenAIStreamRenderer, render_answer
+from llm_service.dialects.openai.render_request import render_request
 from llm_service.errors import ProviderError
 
 
@@ -49,27 +49,4 @@ class OpenAIDialect(Dialect):
         return OpenAIStreamRenderer(model=str(request.get("model", "")), with_usage=bool(options.get("include_usage")))
 
     def render_answer(self, answer: Answer) -> Body:
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": answer.text or None,
-            "refusal": answer.refusal or None,
-            "annotations": [],
-        }
-        if answer.reasoning:
-            message["reasoning_content"] = answer.reasoning
-        if answer.tool_calls:
-            message["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in answer.tool_calls
-            ]
-        elif not answer.refusal:
-            message["content"] = answer.text
-        finish_reason = FINISH_REASONS[answer.finished.reason] if answer.finished else "stop"
-        return {
-            "id": answer.id,
-            "object": "chat.completion",
-            "created": answer.created or int(time.time()),
-            "model": answer.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
-            "usage": render_usage(answer.usage) if answer.usage else None,
-        }
+        return render_answer(answer)

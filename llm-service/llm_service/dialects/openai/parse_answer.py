@@ -1,22 +1,29 @@
 """What OpenAI-compatible providers answer: streams, whole answers and errors, read into canonical events."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from llm_service.canonical.events import (
+    Cited,
     Ended,
     Event,
     Finished,
     FinishReason,
+    LogprobsTold,
+    MediaAdded,
     ReasoningDelta,
     RefusalDelta,
     Started,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     UsageCounted,
 )
+from llm_service.canonical.request import Audio, Citation, Image, Reasoning
 from llm_service.dialects.base import StreamParser
+from llm_service.dialects.openai.reasoning import seal_of_call, thought_of
 from llm_service.errors import Kind, ProviderError
 from shared.events import Usage
 from shared.http.frames import Frame
@@ -71,19 +78,17 @@ class OpenAIStreamParser(StreamParser):
         except (AttributeError, KeyError, TypeError, ValueError):
             raise _unreadable(frame.data) from None
 
-    def _events(self, chunk: Json) -> list[Event]:
-        events: list[Event] = []
+    def _events(self, chunk: Json) -> Iterator[Event]:
         if not self._started:
             self._started = True
-            events.append(_started(chunk))
+            yield _started(chunk)
         choices = chunk.get("choices") or []
         if choices and choices[0].get("index", 0) == 0:  # further choices (n > 1) cross only by relay
-            events += _said(choices[0].get("delta") or {})
-            if reason := choices[0].get("finish_reason"):
-                events.append(Finished(FINISH_REASONS.get(reason, "stop")))
-        if usage := chunk.get("usage"):
-            events.append(UsageCounted(_usage(usage)))
-        return events
+            yield from _said(choices[0].get("delta") or {})
+            yield from _finished(choices[0])
+        usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
+        if usage:
+            yield UsageCounted(_usage(usage))
 
 
 def parse_answer(body: bytes) -> tuple[Event, ...]:
@@ -93,8 +98,7 @@ def parse_answer(body: bytes) -> tuple[Event, ...]:
         raise _in_band(error)
     try:
         choice = answer["choices"][0]
-        events = [_started(answer), *_said(choice["message"], whole=True)]
-        events.append(Finished(FINISH_REASONS.get(choice.get("finish_reason") or "stop", "stop")))
+        events = [_started(answer), *_said(choice["message"], whole=True), *_finished(choice, default="stop")]
         if usage := answer.get("usage"):
             events.append(UsageCounted(_usage(usage)))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
@@ -108,27 +112,84 @@ def _started(source: Json) -> Started:
     )
 
 
-def _said(delta: Json, *, whole: bool = False) -> list[Event]:
+def _finished(choice: Json, *, default: str | None = None) -> Iterator[Event]:
+    """Probabilities come with the words that they are of; the reason comes last."""
+    if logprobs := choice.get("logprobs"):
+        for name, refusal in (("content", False), ("refusal", True)):
+            if tokens := logprobs.get(name):
+                yield LogprobsTold(tuple(map(_logprob, tokens)), refusal=refusal)
+    reason = choice.get("finish_reason") or default
+    if reason == "error":  # OpenRouter's word for a provider of its own that broke off
+        raise _in_band(choice.get("error") or {"message": "The provider broke its answer off."})
+    if reason:
+        yield Finished(FINISH_REASONS.get(reason, "stop"), native=reason)
+
+
+def _logprob(token: Json) -> TokenLogprob:
+    given = token.get("bytes")
+    return TokenLogprob(
+        token=str(token["token"]),
+        logprob=float(token["logprob"]),
+        bytes=None if given is None else tuple(map(int, given)),
+        top=tuple(map(_logprob, token.get("top_logprobs") or ())),
+    )
+
+
+def _said(delta: Json, *, whole: bool = False) -> Iterator[Event]:
     """A chunk's `delta`, or (`whole`) an answer's `message`, whose tool calls are in order instead of numbered."""
-    events: list[Event] = []
-    if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
-        events.append(ReasoningDelta(text=str(reasoning)))
+    yield from _thought(delta)
     if text := delta.get("content"):
-        events.append(TextDelta(_text(text)))
+        yield TextDelta(_text(text))
+    for annotation in delta.get("annotations") or ():
+        if cited := annotation.get("url_citation"):
+            yield Cited(_citation(cited))
     if refusal := delta.get("refusal"):
-        events.append(RefusalDelta(str(refusal)))
+        yield RefusalDelta(_text(refusal))
+    yield from _media(delta)
     for position, call in enumerate(delta.get("tool_calls") or []):
         function = call.get("function") or {}
         name = function.get("name") or ""
-        events.append(
-            ToolCallDelta(
-                index=position if whole else int(call.get("index") or 0),
-                id=call.get("id") or (new_id("call") if name else ""),  # some compatible servers give none
-                name=name,
-                arguments=function.get("arguments") or "",
-            )
+        yield ToolCallDelta(
+            index=position if whole else int(call.get("index") or 0),
+            id=call.get("id") or (new_id("call") if name else ""),  # some compatible servers give none
+            name=name,
+            arguments=function.get("arguments") or "",
+            signature=seal_of_call(call),
         )
-    return events
+
+
+def _thought(delta: Json) -> Iterator[Event]:
+    """The details say all that the text says, and more."""
+    thoughts = [one for detail in delta.get("reasoning_details") or () if (one := thought_of(detail)) is not None]
+    if not thoughts and (text := delta.get("reasoning_content") or delta.get("reasoning")):
+        thoughts = [Reasoning(text=_text(text))]
+    for one in thoughts:
+        yield ReasoningDelta(text=one.text, signature=one.signature, redacted=one.redacted)
+
+
+def _media(delta: Json) -> Iterator[Event]:
+    """What is spoken comes with its text; images are OpenRouter's."""
+    if audio := delta.get("audio"):
+        if transcript := audio.get("transcript"):
+            yield TextDelta(_text(transcript))
+        if spoken := audio.get("data"):
+            yield MediaAdded(Audio(data=_text(spoken), format=""))
+    for image in delta.get("images") or ():
+        url = _text(image["image_url"]["url"])
+        head, _, data = url.partition(";base64,")
+        inline = head.startswith("data:") and data
+        yield MediaAdded(Image(data=data, media_type=head[5:]) if inline else Image(url=url))
+
+
+def _citation(cited: Json) -> Citation:
+    start, end = cited.get("start_index"), cited.get("end_index")
+    return Citation(
+        url=cited.get("url"),
+        title=cited.get("title"),
+        cited_text=cited.get("content"),
+        start=start if isinstance(start, int) else None,
+        end=end if isinstance(end, int) else None,
+    )
 
 
 def _text(content: Any) -> str:
@@ -146,8 +207,11 @@ def _usage(usage: Json) -> Usage:
     return Usage(
         input_tokens=asked,
         output_tokens=said + unsaid,
-        cached_input_tokens=int(prompt.get("cached_tokens") or 0),
+        cached_input_tokens=int(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
+        cache_write_tokens=int(prompt.get("cache_write_tokens") or 0),
         reasoning_tokens=int(completion.get("reasoning_tokens") or 0) + unsaid,
+        input_audio_tokens=int(prompt.get("audio_tokens") or 0),
+        output_audio_tokens=int(completion.get("audio_tokens") or 0),
     )
 
 
