@@ -109,6 +109,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "plan",
         "policy",
         "timers",
+        "turns",
     },  # one concept each
     "llm_service/completions": {"writers"},  # how a stream is written to a client is neither rule nor schema
 }

@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 import llm_service.catalogue.routes as catalogue_routes
 import llm_service.completions.routes as completion_routes
+import llm_service.embeddings.routes as embedding_routes
 import llm_service.routing.routes as routing_routes
 from llm_service.completions.service import Completions
+from llm_service.embeddings.service import EmbeddingService
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.observed import Observed
 from llm_service.settings import Settings, environment
@@ -39,6 +41,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
                 "live": live,
                 "observed": observed,
                 "completions": Completions(live, observed),
+                "embeddings": EmbeddingService(live, observed),
             }
 
     return create_service(
@@ -51,6 +54,8 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             catalogue_routes.openai_router,
             completion_routes.router,
             completion_routes.openai_router,
+            embedding_routes.router,
+            embedding_routes.openai_router,
             routing_routes.router,
         ],
     )

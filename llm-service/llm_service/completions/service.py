@@ -33,10 +33,6 @@ class Order:
     principal: Principal
     attempts: list[Attempt] = field(default_factory=list)
 
-    @property
-    def failures(self) -> list[dict[str, object]]:
-        return [attempt.as_json() for attempt in self.attempts if attempt.error is not None]
-
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
@@ -64,10 +60,10 @@ class Completions:
                     for event in piece.events:
                         answer.add(event)
             except ProviderError as error:
-                raise for_client(error, attempts=order.failures) from error
+                raise for_client(error, attempts=failures(order.attempts)) from error
         relayed = committed.target.provider.dialect is dialect
         body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
-        return WholeAnswer(body, _headers(order))
+        return WholeAnswer(body, answer_headers(order.attempts))
 
     async def streamed(self, order: Order, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
@@ -75,7 +71,7 @@ class Completions:
         Raises as `whole` does, before the first frame.
         """
         async with self._run(order) as (committed, run):
-            headers.update(_headers(order))
+            headers.update(answer_headers(order.attempts))
             if frame := writer.begin(committed.target):
                 yield frame
             try:
@@ -84,7 +80,7 @@ class Completions:
                     if frame := writer.write(piece):
                         yield frame
             except ProviderError as error:
-                yield writer.fail(for_client(error, attempts=order.failures))
+                yield writer.fail(for_client(error, attempts=failures(order.attempts)))
             else:
                 yield writer.end()
 
@@ -99,29 +95,31 @@ class Completions:
                 try:
                     committed = await anext(run)
                 except AllFailed as failure:
-                    raise _refusal(order, catalogue) from failure
+                    raise refusal(attempts, catalogue, model=ingress.model) from failure
                 assert isinstance(committed, Attempt)
                 yield committed, run
 
 
-def _refusal(order: Order, catalogue: Catalogue) -> DomainError:
+def refusal(attempts: list[Attempt], catalogue: Catalogue, *, model: str) -> DomainError:
     """The failure that tells the client most: the last of a target that was asked, or else of one that was not."""
-    failed = [attempt for attempt in order.attempts if attempt.error is not None]
-    if not failed:
+    errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    if not errors:
         return GatewayTimeout("The deadline passed before any provider was asked.")
-    errors = [attempt.error for attempt in failed if attempt.error is not None]
     if all(error.kind is Kind.MODEL_UNKNOWN for error in errors):
-        return catalogue.not_found(order.ingress.model)
-    asked = [attempt.error for attempt in failed if attempt.result == "failed" and attempt.error is not None]
+        return catalogue.not_found(model)
+    asked = [attempt.error for attempt in attempts if attempt.result == "failed" and attempt.error is not None]
     told = (asked or errors)[-1]
-    waits = [error.retry_after for error in errors if error.retry_after is not None]
-    told.retry_after = min(waits, default=None)
-    return for_client(told, attempts=order.failures)
+    told.retry_after = min((error.retry_after for error in errors if error.retry_after is not None), default=None)
+    return for_client(told, attempts=failures(attempts))
 
 
-def _headers(order: Order) -> dict[str, str]:
+def failures(attempts: list[Attempt]) -> list[dict[str, object]]:
+    """As the client is told of them, oldest first."""
+    return [attempt.as_json() for attempt in attempts if attempt.error is not None]
+
+
+def answer_headers(attempts: list[Attempt]) -> dict[str, str]:
     """Of the attempt that committed, the last one."""
-    attempts = order.attempts
     target = attempts[-1].target
     headers = {
         "x-synapscale-model": quote(target.model, safe=READABLE),

@@ -3,13 +3,23 @@
 from collections.abc import Callable
 
 from llm_service.config import Config, ConfigError, ProviderConfig
-from llm_service.providers.base import Call, CountsTokens, Embeds, ListsModels, Provider
+from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels, Provider
 from llm_service.providers.echo import EchoProvider
 from llm_service.providers.keys import ApiKey, Keys
+from llm_service.providers.mistral import MistralProvider
 from llm_service.providers.openai import OpenAIProvider
 from llm_service.providers.openai_compatible import OpenAICompatibleProvider
 
-__all__ = ["Call", "CountsTokens", "Embeds", "ListsModels", "Provider", "build_provider", "fallback_provider"]
+__all__ = [
+    "Call",
+    "CountsTokens",
+    "Embeddings",
+    "Embeds",
+    "ListsModels",
+    "Provider",
+    "build_provider",
+    "fallback_provider",
+]
 
 
 def _base_url(name: str, row: ProviderConfig) -> str:
@@ -34,6 +44,9 @@ TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
     ),
     "openai_compatible": lambda name, row: OpenAICompatibleProvider(
         name, base_url=_base_url(name, row), keys=_keys(name, row, required=False), models=row.models
+    ),
+    "mistral": lambda name, row: MistralProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
     ),
     "echo": lambda name, row: EchoProvider(name, models=row.models),
 }

@@ -83,7 +83,7 @@ class HttpProvider(Provider):
 
     async def _refusal(self, response: httpx2.Response) -> ProviderError:
         error = self.dialect.parse_error(response.status_code, await _read(response, largest=LARGEST_ERROR))
-        error.retry_after = error.retry_after or _retry_after(response.headers)
+        error.retry_after = error.retry_after or retry_after(response.headers)
         return error
 
 
@@ -97,7 +97,7 @@ async def _read(response: httpx2.Response, *, largest: int) -> bytes:
     return bytes(body)
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
+def retry_after(headers: httpx2.Headers) -> float | None:
     """Seconds, from `retry-after-ms` (OpenAI's) or `Retry-After` (RFC 9110 §10.2.3: seconds or a date)."""
     try:
         if milliseconds := headers.get("retry-after-ms"):

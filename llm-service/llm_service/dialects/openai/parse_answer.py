@@ -1,6 +1,6 @@
 """What OpenAI-compatible providers answer: streams, whole answers and errors, read into canonical events."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ Json = dict[str, Any]
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
@@ -61,11 +62,20 @@ NOT_FROM_THE_API = (404, 405)
 LONGEST_EXCERPT = 200
 
 
+def _plain(content: Any) -> Iterator[Event]:
+    yield TextDelta(_text(content))
+
+
+Content = Callable[[Any], Iterator[Event]]
+"""Reads a `content` that is not empty; a relative of this dialect may have more in it than text."""
+
+
 class OpenAIStreamParser(StreamParser):
     """Reads `chat.completion.chunk` objects and the `[DONE]` that ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, content: Content = _plain) -> None:
         self._started = False
+        self._content = content
 
     def read(self, frame: Frame) -> tuple[Event, ...]:
         if frame.data.strip() == b"[DONE]":
@@ -84,21 +94,21 @@ class OpenAIStreamParser(StreamParser):
             yield _started(chunk)
         choices = chunk.get("choices") or []
         if choices and choices[0].get("index", 0) == 0:  # further choices (n > 1) cross only by relay
-            yield from _said(choices[0].get("delta") or {})
+            yield from _said(choices[0].get("delta") or {}, self._content)
             yield from _finished(choices[0])
         usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
         if usage:
             yield UsageCounted(_usage(usage))
 
 
-def parse_answer(body: bytes) -> tuple[Event, ...]:
+def parse_answer(body: bytes, *, content: Content = _plain) -> tuple[Event, ...]:
     """Raises ProviderError where the body is no `chat.completion`."""
     answer = _object(body)
     if error := answer.get("error"):
         raise _in_band(error)
     try:
         choice = answer["choices"][0]
-        events = [_started(answer), *_said(choice["message"], whole=True), *_finished(choice, default="stop")]
+        events = [_started(answer), *_said(choice["message"], content, whole=True), *_finished(choice, default="stop")]
         if usage := answer.get("usage"):
             events.append(UsageCounted(_usage(usage)))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
@@ -135,11 +145,11 @@ def _logprob(token: Json) -> TokenLogprob:
     )
 
 
-def _said(delta: Json, *, whole: bool = False) -> Iterator[Event]:
+def _said(delta: Json, content: Content, *, whole: bool = False) -> Iterator[Event]:
     """A chunk's `delta`, or (`whole`) an answer's `message`, whose tool calls are in order instead of numbered."""
     yield from _thought(delta)
-    if text := delta.get("content"):
-        yield TextDelta(_text(text))
+    if said := delta.get("content"):
+        yield from content(said)
     for annotation in delta.get("annotations") or ():
         if cited := annotation.get("url_citation"):
             yield Cited(_citation(cited))
@@ -225,7 +235,7 @@ def parse_error(status: int, body: bytes) -> ProviderError:
         error = {"message": f"The provider answered {status}: {_excerpt(body)}"}
         if status in NOT_FROM_THE_API:
             return ProviderError(Kind.INVALID_ANSWER, error["message"], status=status)
-    kind = KIND_OF_CODE.get(str(error.get("code"))) or _kind_of(status)
+    kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status)
     return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
 
 
@@ -236,11 +246,11 @@ def _in_band(error: Any) -> ProviderError:
     code = str(error.get("code"))
     kind = KIND_OF_CODE.get(code) or KIND_OF_CODE.get(str(error.get("type")))
     if kind is None:
-        kind = _kind_of(int(code) if code.isdigit() and len(code) == 3 else 500)
+        kind = kind_of_status(int(code) if code.isdigit() and len(code) == 3 else 500)
     return ProviderError(kind, str(error.get("message") or "The provider reported an error."), param=error.get("param"))
 
 
-def _kind_of(status: int) -> Kind:
+def kind_of_status(status: int) -> Kind:
     if status < 400:
         return Kind.INVALID_ANSWER
     return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
