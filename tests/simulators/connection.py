@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class RecordedRequest:
     """Set when the whole answer has been written."""
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client closed its connection before that."""
+    left_at: float | None = None
+    """When it did, by `time.monotonic()`."""
 
     @property
     def body(self) -> Any:
@@ -43,6 +46,10 @@ class RecordedRequest:
             return json.loads(self.raw)
         except ValueError:
             return None
+
+    def leave(self) -> None:
+        self.left_at = time.monotonic()
+        self.disconnected.set()
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tests.simulators.answers import says
 from tests.simulators.connection import RecordedRequest
 from tests.simulators.faults import parse_fault
 from tests.simulators.replies import Document
@@ -36,14 +37,17 @@ def answer(simulator: "Simulator", request: RecordedRequest) -> Document:
 def steer(simulator: "Simulator", change: Any) -> None:
     """Applies the keys of the object `change` in their order; raises TypeError or ValueError for what is none of these.
 
+    `answer`: a text, or an object with the arguments of `answers.says`, for the next question.
     `fault`: a name, or an object with a name and a fault's fields, for the next request that it befalls.
     `pace`: seconds before each piece of content. `hold_after`: pieces after which answers are held.
-    `release`: true lets them go. `reset`: true forgets requests, faults, pace and gate.
+    `release`: true lets them go. `reset`: true forgets requests, answers, faults, pace and gate.
     """
     if not isinstance(change, dict):
         raise TypeError("a change is a JSON object")
     for key, value in change.items():
         match key:
+            case "answer":
+                simulator.will_answer(value if isinstance(value, str) else says(**value))
             case "fault":
                 simulator.faults.append(parse_fault(value))
             case "pace":
@@ -56,9 +60,10 @@ def steer(simulator: "Simulator", change: Any) -> None:
                 _release(simulator)
                 simulator.pace = 0.0
                 simulator.faults.clear()
+                simulator.answers.clear()
                 simulator.requests.clear()
             case _:
-                raise ValueError(f"{key!r} is not one of fault, pace, hold_after, release, reset")
+                raise ValueError(f"{key!r} is not one of answer, fault, pace, hold_after, release, reset")
 
 
 def main(kind: "type[Simulator]", arguments: Sequence[str] | None = None) -> None:
@@ -93,6 +98,7 @@ def _state(simulator: "Simulator") -> dict[str, Any]:
     return {
         "requests": len(simulator.requests),
         "connections": simulator.connections,
+        "answers": len(simulator.answers),
         "faults": [fault.name for fault in simulator.faults],
         "pace": simulator.pace,
         "hold_after": gate.after if gate and closed else None,

@@ -57,7 +57,10 @@ NAMED: Mapping[str, Fault] = {
     **{name: Fault(name) for name in get_args(FaultName)},
     "stall-first": Fault("stall", after=0),
     "html-502": Fault("html", status=502),
-    **{str(status): Fault("status", status=status) for status in (400, 401, 403, 404, 408, 429, 500, 502, 503)},
+    **{
+        str(status): Fault("status", status=status)
+        for status in (400, 401, 403, 404, 408, 429, 500, 502, 503, 504, 529)
+    },
     "429-retry-after": Fault("status", status=429, headers={"retry-after": "1"}),
     "429-retry-after-ms": Fault("status", status=429, headers={"retry-after-ms": "250"}),
     "quota": Fault("status", status=429, code="insufficient_quota"),

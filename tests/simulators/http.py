@@ -13,8 +13,9 @@ from typing import ClassVar, Self
 import h11
 
 from tests.simulators import control
+from tests.simulators.answers import Answer, says
 from tests.simulators.connection import Connection, RecordedRequest
-from tests.simulators.faults import NAMED, Fault
+from tests.simulators.faults import NAMED, Fault, parse_fault
 from tests.simulators.replies import Close, End, Head, Pause, Piece, Reply, Reset, Stall, Step, script
 
 SLOW_PACE = 0.2
@@ -74,6 +75,8 @@ class Simulator(ABC):
         self.requests: list[RecordedRequest] = []
         self.faults: deque[Fault] = deque()
         """The next request that one befalls takes it."""
+        self.answers: deque[Answer] = deque()
+        """The next questions get these, in their order, whatever they ask; those after them what `answers` says."""
         self.connections = 0
         """Connections accepted so far."""
         self.gate: Gate | None = None
@@ -126,6 +129,14 @@ class Simulator(ABC):
         await asyncio.gather(*serving, return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
+
+    def will_answer(self, *answers: Answer | str) -> None:
+        """Scripts the answers to the next questions; a text is an answer that says it."""
+        self.answers += [says(answer) if isinstance(answer, str) else answer for answer in answers]
+
+    def will_fail(self, *faults: Fault | str) -> None:
+        """Scripts what goes wrong with the next requests, each fault with one of them: a name of NAMED, or a Fault."""
+        self.faults += [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
 
     def hold(self, *, after: int) -> Gate:
         """Holds every answer from now on after `after` pieces of content, until the gate is released."""
@@ -239,7 +250,7 @@ async def _unless_gone(answer: Coroutine[None, None, None], request: RecordedReq
         performing.cancel()
         result, _ = await asyncio.gather(performing, leaving, return_exceptions=True)
     if left or isinstance(result, ConnectionError):
-        request.disconnected.set()
+        request.leave()
     elif isinstance(result, Exception):
         raise result
 

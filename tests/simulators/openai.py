@@ -2,27 +2,26 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any, ClassVar
 
 from tests.simulators import control
 from tests.simulators import openai_errors as errors
-from tests.simulators.answers import under
 from tests.simulators.connection import RecordedRequest
 from tests.simulators.faults import NAMED, Fault
-from tests.simulators.http import Simulator
-from tests.simulators.openai_completions import Completion, said_to, token
+from tests.simulators.openai_completions import Completion, said_to
 from tests.simulators.openai_models import MODELS, find_model
 from tests.simulators.openai_requests import parse_completion
+from tests.simulators.provider import FAULTS, Provider, before, fails, tells_usage
 from tests.simulators.replies import Document, Event, EventStream, Reply
+from tests.simulators.tokens import token
 
 REQUESTS_PER_MINUTE = 10_000
 TOKENS_PER_MINUTE = 2_000_000
-_FAULTS = frozenset(NAMED)
 
 
-class OpenAISimulator(Simulator):
+class OpenAISimulator(Provider):
     """Says what `answers` says, on the wire of api.openai.com."""
 
     title: ClassVar[str] = "OpenAI"
@@ -33,25 +32,20 @@ class OpenAISimulator(Simulator):
         name = request.body.get("model") if isinstance(request.body, dict) else None
         return name if isinstance(name, str) else ""
 
-    def reply(self, request: RecordedRequest, fault: Fault | None) -> Reply:
-        headers = _headers(request.number)
-        try:
-            if fault and fault.name == "status":
-                refusal = errors.unprovoked(fault.status or 500, fault.code)
-                return refusal.document({**headers, **fault.headers})
-            self._authenticate(request)
-            return self._route(request, fault, headers)
-        except errors.Refusal as refusal:
-            return refusal.document(headers)
+    def headers_of(self, request: RecordedRequest) -> dict[str, str]:
+        return _headers(request.number)
 
-    def _authenticate(self, request: RecordedRequest) -> None:
+    def unprovoked(self, status: int, code: str | None = None) -> errors.Refusal:
+        return errors.unprovoked(status, code)
+
+    def authenticate(self, request: RecordedRequest) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise errors.no_key()
         if key != self.api_key:
             raise errors.wrong_key(key)
 
-    def _route(self, request: RecordedRequest, fault: Fault | None, headers: Mapping[str, str]) -> Reply:
+    def route(self, request: RecordedRequest, fault: Fault | None, headers: Mapping[str, str]) -> Reply:
         match request.method, request.path.removeprefix(self.base_path).split("/")[1:]:
             case "GET", ["models"]:
                 return _document({"object": "list", "data": [_card(name) for name in self._names()]}, headers)
@@ -65,17 +59,16 @@ class OpenAISimulator(Simulator):
                 raise errors.unknown_url(method, request.path)
 
     def _complete(self, request: RecordedRequest, fault: Fault | None, headers: Mapping[str, str]) -> Reply:
-        asked = parse_completion(request.body, faults=_FAULTS)
-        said = under(said_to(asked), fault)
-        told = fault is None or fault.name != "no-usage"
-        completion = Completion(asked, said, request.number, int(time.time()), tells_usage=told)
+        asked = parse_completion(request.body, faults=FAULTS)
+        said = self.said(lambda: said_to(asked), fault)
+        completion = Completion(asked, said, request.number, int(time.time()), tells_usage=tells_usage(fault))
         headers = {**headers, **_limits(request.number, completion.total_tokens)}
-        fails = fault is not None and fault.name in ("error-first", "error-later")
         if not asked.stream:
-            return errors.unprovoked(500).document(headers) if fails else _document(completion.document(), headers)
+            failed = fails(fault)
+            return errors.unprovoked(500).document(headers) if failed else _document(completion.document(), headers)
         events = list(completion.events())
-        if fault and fails:
-            events = [*_before(events, fault), Event(json.dumps(errors.unprovoked(500).body))]
+        if fault and fails(fault):
+            events = [*before(events, fault), Event(json.dumps(errors.unprovoked(500).body))]
         return EventStream(events, {**headers, "content-type": "text/event-stream; charset=utf-8"})
 
     def _names(self) -> list[str]:
@@ -83,20 +76,8 @@ class OpenAISimulator(Simulator):
         return [*names, "gpt-4o-slow", *(f"fault-{name}" for name in NAMED)] if self.list_faults else names
 
 
-def _before(events: list[Event], fault: Fault) -> Iterator[Event]:
-    """The events that an error event follows."""
-    if fault.name == "error-first":
-        return
-    sent = 0
-    for event in events:
-        if event.content and sent == fault.after:
-            return
-        yield event
-        sent += event.content
-
-
 def _card(name: str) -> dict[str, Any]:
-    model = find_model(name, faults=_FAULTS)
+    model = find_model(name, faults=FAULTS)
     if model is None:
         raise errors.unlisted_model(name)
     return {"id": name, "object": "model", "created": model.created, "owned_by": "system"}

@@ -1,29 +1,30 @@
 """An OpenAI chat completion in both of its shapes: one document, or a stream of chunks."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulators.answers import Answer, ToolCall, answer, call, limited
+from tests.simulators.answers import Answer, Limits, ToolCall, answer_within
 from tests.simulators.openai_requests import CompletionRequest
 from tests.simulators.replies import Event
+from tests.simulators.tokens import token
 
 JSON = dict[str, Any]
 DONE = Event("[DONE]")
-_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def said_to(asked: CompletionRequest) -> Answer:
     """What the model says, within the request's limits; it calls a tool where it must."""
-    tools = (asked.forced_tool,) if asked.forced_tool else asked.tools
-    said = answer(asked.turns, tools=() if asked.tool_choice == "none" else tools)
-    if asked.tool_choice == "required" and not said.calls:
-        said = Answer(calls=(call(tools[0], "{}"),), finish="tool_calls")
-    if not asked.parallel_tool_calls:
-        said = Answer(said.words, said.calls[:1], said.finish)
-    return limited(said, max_tokens=asked.max_tokens, stop=asked.stop)
+    limits = Limits(
+        tools=() if asked.tool_choice == "none" else asked.tools,
+        must_call=asked.tool_choice == "required",
+        forced_tool=asked.forced_tool,
+        parallel=asked.parallel_tool_calls,
+        max_tokens=asked.max_tokens,
+        stop=asked.stop,
+    )
+    return answer_within(asked.turns, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,3 @@ class Completion:
                 "rejected_prediction_tokens": 0,
             },
         }
-
-
-def token(prefix: str, *seed: int, length: int, letters: str = _LETTERS) -> str:
-    """`prefix` and `length` letters that look random and follow from `seed`; at most 40 of them."""
-    number = int.from_bytes(hashlib.sha256(repr((prefix, seed)).encode()).digest())
-    drawn = []
-    for _ in range(length):
-        number, at = divmod(number, len(letters))
-        drawn.append(letters[at])
-    return prefix + "".join(drawn)

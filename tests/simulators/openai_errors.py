@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulators import provider
 from tests.simulators.replies import Document
 
 SORRY = (
@@ -19,7 +20,7 @@ NOT_JSON = (
 
 
 @dataclass(eq=False)
-class Refusal(Exception):
+class Refusal(provider.Refusal):
     """An error that OpenAI answers with."""
 
     message: str

@@ -34,6 +34,7 @@ class EventStream:
 
     events: Sequence[Event]
     headers: Mapping[str, str] = field(default_factory=dict)
+    newline: str = "\n"
 
 
 Reply = Document | EventStream
@@ -146,12 +147,12 @@ def _pieces(reply: Reply, fault: Fault | None) -> list[Piece]:
             pieces = [Piece(body[at : at + quarter], content=True) for at in range(0, len(body), quarter)]
         case EventStream(events):
             comment = b": keep-alive\n\n" if name == "comments" else b""
-            newline = "\r\n" if name == "crlf" else "\n"
+            newline = "\r\n" if name == "crlf" else reply.newline
             pieces = [Piece(comment + event.encode(newline), event.content) for event in events]
             if fault and name == "corrupt":
                 struck = _position(pieces, fault.after)
                 broken = replace(events[struck], data=events[struck].data[: len(events[struck].data) // 2])
-                pieces[struck] = Piece(broken.encode(), broken.content)
+                pieces[struck] = Piece(broken.encode(newline), broken.content)
     return [byte for piece in pieces for byte in _bytes(piece)] if name == "split" else pieces
 
 

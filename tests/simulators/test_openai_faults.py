@@ -57,6 +57,8 @@ REFUSING: dict[str, tuple[type[APIStatusError], str | None, str]] = {
     "500": (InternalServerError, None, "server_error"),
     "502": (InternalServerError, None, "server_error"),
     "503": (InternalServerError, None, "server_error"),
+    "504": (InternalServerError, None, "server_error"),
+    "529": (InternalServerError, None, "server_error"),
 }
 """The exception, and the error's code and type."""
 
