@@ -75,7 +75,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens; `input` includes `cached` and `cache_written`, `output` includes `reasoning`, whatever the provider adds."""
+    """Tokens; `input` includes `cached` and `cache_written`, `output` includes `reasoning`, at every provider."""
 
     input: int
     output: int

@@ -98,8 +98,8 @@ def read_blocks(
 
 
 def _check_block(block: Any, place: Place, *, role: str, signatures: Collection[str] | None) -> None:
-    kind = block.get("type") if isinstance(block, dict) else None
-    if kind in _OF_ANTHROPICS_TOOLS or (isinstance(kind, str) and kind.endswith("_tool_result")):
+    kind = str(block.get("type")) if isinstance(block, dict) else ""
+    if kind in _OF_ANTHROPICS_TOOLS or kind.endswith("_tool_result"):
         return
     if kind not in BLOCKS:
         tags = ", ".join(f"'{tag}'" for tag in sorted(BLOCKS))
@@ -126,7 +126,7 @@ def _check_block(block: Any, place: Place, *, role: str, signatures: Collection[
 
 
 def _check_source(source: Mapping[str, Any], place: Place, kind: str) -> None:
-    name = source.get("type")
+    name = str(source.get("type"))
     if name not in _SOURCES:
         tags = ", ".join(f"'{tag}'" for tag in sorted(_SOURCES))
         raise _wrong(place, f"Input tag '{name}' found using 'type' does not match any of the expected tags: {tags}")

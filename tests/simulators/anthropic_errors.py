@@ -55,12 +55,12 @@ def unknown_model(name: str) -> Refusal:
 
 
 def unprovoked(status: int, code: str | None = None) -> Refusal:
-    """What the service may answer out of the blue with `status`; an empty purse is a 400 here, whatever `status` says."""
+    """What the service may answer out of the blue with `status`; an empty purse is a 400, whatever `status` says."""
     match code:
         case "insufficient_quota":
             return Refusal(
-                "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "
-                "purchase credits."
+                "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade "
+                "or purchase credits."
             )
         case "context_length_exceeded":
             return Refusal("prompt is too long: 208310 tokens > 200000 maximum")

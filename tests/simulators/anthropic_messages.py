@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulators.answers import Answer, Citation, Thought, ToolCall
+from tests.simulators.answers import Answer, Citation, Thought, ToolCall, Usage
 from tests.simulators.anthropic_requests import MessageRequest
 from tests.simulators.replies import Event
 from tests.simulators.tokens import token
@@ -57,7 +57,7 @@ class Message:
         return self._spent.input + self._spent.output
 
     @property
-    def _spent(self) -> Any:
+    def _spent(self) -> Usage:
         return self.said.spent(self.asked.prompt_tokens)
 
     def _opening(self, content: list[JSON]) -> JSON:

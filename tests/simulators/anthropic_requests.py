@@ -115,7 +115,7 @@ def parse_message(
     thinks = _check_thinking(given, model)
     _check_sampling(given, model, thinks=thinks)
     system = read_blocks(given.get("system", ""), ("system",), role="system")
-    turns = (Turn("system", system[0].text),) if system else ()
+    turns: tuple[Turn, ...] = (Turn("system", system[0].text),) if system else ()
     turns += _read_messages(given["messages"], model, signatures)
     limits = _read_limits(given, thinks=thinks)
     return MessageRequest(model, turns, given.get("stream", False), thinks, limits)

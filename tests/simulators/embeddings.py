@@ -7,7 +7,7 @@ import struct
 
 def vector(text: str, dimensions: int) -> list[float]:
     """Of length 1."""
-    drawn = random.Random(text)  # noqa: S311 — nothing secret is drawn
+    drawn = random.Random(text)
     numbers = [drawn.gauss(0, 1) for _ in range(dimensions)]
     length = sum(number * number for number in numbers) ** 0.5
     return [number / length for number in numbers]

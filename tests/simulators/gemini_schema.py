@@ -1,6 +1,7 @@
 """The messages that a Gemini request is made of, checked as Google's servers read JSON: https://ai.google.dev/api.
 
-A name may be written in camelCase or in snake_case; one that no message has is refused, and so is a value of another type.
+A name may be written in camelCase or in snake_case. One that no message has is refused, and so is a value of another
+type.
 """
 
 import base64
@@ -208,8 +209,9 @@ def _value(value: Any, kind: Kind, place: str) -> Any:
             return _scalar(value, str(kind), place)
 
 
-def _scalar(value: Any, kind: str, place: str) -> Any:
-    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind not in ("bool", "value")):
+def _scalar(given: Any, kind: str, place: str) -> Any:
+    value: Any = given
+    if not isinstance(given, _TYPES[kind]) or (isinstance(value, bool) and kind not in ("bool", "value")):
         raise invalid_value(place, "Struct" if kind == "struct" else f"TYPE_{kind.upper()}", value)
     if kind == "bytes":
         try:

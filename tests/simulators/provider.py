@@ -48,7 +48,7 @@ class Provider(Simulator):
 
     @abstractmethod
     def unprovoked(self, status: int, code: str | None = None) -> Refusal:
-        """What the provider may answer out of the blue with `status`; `code` is OpenAI's name for a kind that it has."""
+        """What the provider may answer out of the blue; `code` is what OpenAI calls a kind that it has too."""
 
     def reply(self, request: RecordedRequest, fault: Fault | None) -> Reply:
         headers = self.headers_of(request)

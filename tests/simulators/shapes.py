@@ -67,8 +67,9 @@ def problems(given: Mapping[str, Any], fields: Mapping[str, Field], place: Place
             yield Problem("extra_forbidden", (*place, name), "Extra inputs are not permitted", given[name])
 
 
-def _problem(value: Any, field: Field, place: Place) -> Problem | None:
-    if not isinstance(value, field.types) or (isinstance(value, bool) and not {bool, object} & {*field.types}):
+def _problem(given: Any, field: Field, place: Place) -> Problem | None:
+    value: Any = given
+    if not isinstance(given, field.types) or (isinstance(value, bool) and not {bool, object} & {*field.types}):
         kinds = {"boolean": "bool", "integer": "int", "number": "float", "dictionary": "dict"}
         kind = f"{kinds.get(field.noun, field.noun)}_type"
         return Problem(kind, place, f"Input should be a valid {field.noun}", value)
