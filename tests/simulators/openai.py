@@ -11,6 +11,8 @@ from tests.simulators import openai_errors as errors
 from tests.simulators.connection import RecordedRequest
 from tests.simulators.faults import NAMED, Fault
 from tests.simulators.openai_completions import Completion, said_to
+from tests.simulators.openai_embeddings import MODELS as EMBEDDING_MODELS
+from tests.simulators.openai_embeddings import embed
 from tests.simulators.openai_models import MODELS, find_model
 from tests.simulators.openai_requests import parse_completion
 from tests.simulators.provider import FAULTS, Provider, before, fails, tells_usage
@@ -53,7 +55,9 @@ class OpenAISimulator(Provider):
                 return _document(_card(name), headers)
             case "POST", ["chat", "completions"]:
                 return self._complete(request, fault, headers)
-            case method, ["models"] | ["models", _] | ["chat", "completions"]:
+            case "POST", ["embeddings"]:
+                return _document(embed(request.body, faults=FAULTS), headers)
+            case method, ["models"] | ["models", _] | ["chat", "completions"] | ["embeddings"]:
                 raise errors.wrong_method(method, request.path)
             case method, _:
                 raise errors.unknown_url(method, request.path)
@@ -73,10 +77,13 @@ class OpenAISimulator(Provider):
 
     def _names(self) -> list[str]:
         names = [name for model in MODELS for name in (model.name, model.snapshot)]
+        names += EMBEDDING_MODELS
         return [*names, "gpt-4o-slow", *(f"fault-{name}" for name in NAMED)] if self.list_faults else names
 
 
 def _card(name: str) -> dict[str, Any]:
+    if name in EMBEDDING_MODELS:
+        return {"id": name, "object": "model", "created": 1_705_948_997, "owned_by": "system"}
     model = find_model(name, faults=FAULTS)
     if model is None:
         raise errors.unlisted_model(name)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulators.answers import Answer, Limits, ToolCall, answer_within
+from tests.simulators.answers import Answer, Limits, ToolCall, Usage, answer_within
 from tests.simulators.openai_requests import CompletionRequest
 from tests.simulators.replies import Event
 from tests.simulators.tokens import token
@@ -40,22 +40,25 @@ class Completion:
 
     @property
     def total_tokens(self) -> int:
-        return self.asked.prompt_tokens + self.said.tokens
+        return self._spent.input + self._spent.output
 
     def document(self) -> JSON:
         """The body of an answer that is not streamed, its keys in OpenAI's order."""
-        message: JSON = {"role": "assistant", "content": self.said.text}
+        assert not self.said.images, "OpenAI's chat models draw no pictures"
+        message: JSON = {"role": "assistant", "content": None if self._refuses else self.said.text}
         if self.said.calls:
-            message["content"] = None
+            message["content"] = self.said.text or None
             message["tool_calls"] = [self._call(made, at, made.arguments) for at, made in enumerate(self.said.calls)]
-        message |= {"refusal": None, "annotations": []}
-        choices = [self._choice("message", message, finish=self._finish)]
+        message |= {"refusal": self.said.text if self._refuses else None, "annotations": self._annotations()}
+        choices = [self._choice("message", message, finish=self._finish, words=self.said.words)]
         usage = {"usage": self._usage()} if self.tells_usage else {}
         return {**self._origin("chat.completion"), "choices": choices, **usage, **self._system()}
 
     def events(self) -> Iterator[Event]:
         """The role, a word or a fragment each, the finish, usage if it was asked for, and [DONE]."""
-        yield from self._calls() if self.said.calls else self._text()
+        spoken = self.said.words or not self.said.calls
+        yield from self._text() if spoken else ()
+        yield from self._calls(opened=bool(spoken))
         yield self._chunk({}, finish=self._finish)
         if self.asked.include_usage and self.tells_usage:
             yield self._event([], usage=self._usage())
@@ -65,17 +68,28 @@ class Completion:
     def _finish(self) -> str:
         """A call of the one tool that `tool_choice` names ends in `stop`; any other ends in `tool_calls`."""
         forced = self.asked.forced_tool is not None and self.said.finish == "tool_calls"
-        return "stop" if forced else self.said.finish
+        return "stop" if forced or self._refuses else self.said.finish
+
+    @property
+    def _refuses(self) -> bool:
+        return self.said.finish == "refusal"
+
+    @property
+    def _spent(self) -> Usage:
+        return self.said.spent(self.asked.prompt_tokens)
 
     def _text(self) -> Iterator[Event]:
-        yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+        silent = {"content": None, "refusal": ""} if self._refuses else {"content": "", "refusal": None}
+        yield self._chunk({"role": "assistant", **silent})
         for word in self.said.words:
-            yield self._chunk({"content": word}, content=True)
+            yield self._chunk({"refusal" if self._refuses else "content": word}, content=True, words=(word,))
+        if annotations := self._annotations():
+            yield self._chunk({"annotations": annotations})
 
-    def _calls(self) -> Iterator[Event]:
-        """One call is announced together with the role; of several, each is announced by itself after it."""
-        alone = len(self.said.calls) == 1
-        if not alone:
+    def _calls(self, *, opened: bool) -> Iterator[Event]:
+        """A single call is announced together with the role; of several, each is announced by itself after it."""
+        alone = len(self.said.calls) == 1 and not opened
+        if self.said.calls and not alone and not opened:
             yield self._chunk({"role": "assistant", "content": None})
         for at, made in enumerate(self.said.calls):
             announced = {"tool_calls": [{"index": at, **self._call(made, at, "")}]}
@@ -91,8 +105,19 @@ class Completion:
         name = token("call_", self.number, at, length=24)
         return {"id": name, "type": "function", "function": {"name": made.name, "arguments": arguments}}
 
-    def _chunk(self, delta: JSON, *, content: bool = False, finish: str | None = None) -> Event:
-        return self._event([self._choice("delta", delta, finish=finish)], content=content)
+    def _annotations(self) -> list[JSON]:
+        found = []
+        for citation in self.said.citations:
+            start = max(0, self.said.text.find(citation.cited))
+            span = {"start_index": start, "end_index": start + len(citation.cited)}
+            cited = {**span, "title": citation.title, "url": citation.url}
+            found.append({"type": "url_citation", "url_citation": cited})
+        return found
+
+    def _chunk(
+        self, delta: JSON, *, content: bool = False, finish: str | None = None, words: tuple[str, ...] = ()
+    ) -> Event:
+        return self._event([self._choice("delta", delta, finish=finish, words=words)], content=content)
 
     def _event(self, choices: list[JSON], *, usage: JSON | None = None, content: bool = False) -> Event:
         chunk = {**self._origin("chat.completion.chunk"), **self._system(), "choices": choices}
@@ -103,9 +128,18 @@ class Completion:
             chunk["obfuscation"] = token("", self.number, length, length=3 + length % 13)
         return Event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False), content=content)
 
-    def _choice(self, key: str, value: JSON, *, finish: str | None) -> JSON:
-        logprobs = {"logprobs": None} if self.asked.model.logprobs else {}
+    def _choice(self, key: str, value: JSON, *, finish: str | None, words: tuple[str, ...]) -> JSON:
+        told = self._logprobs(words) if self.asked.logprobs is not None and words else None
+        logprobs = {"logprobs": told} if self.asked.model.logprobs else {}
         return {"index": 0, key: value, **logprobs, "finish_reason": finish}
+
+    def _logprobs(self, words: tuple[str, ...]) -> JSON:
+        """Every word is as likely, and has one alternative that is less so."""
+        told = []
+        for word in words:
+            top = [_logprob(word, -0.1), _logprob(f"{word}?", -2.5)][: self.asked.logprobs]
+            told.append({**_logprob(word, -0.1), "top_logprobs": top})
+        return {"content": None, "refusal": told} if self._refuses else {"content": told, "refusal": None}
 
     def _origin(self, kind: str) -> JSON:
         name = token("chatcmpl-", self.number, length=29)
@@ -116,15 +150,20 @@ class Completion:
         return {**tier, "system_fingerprint": self.asked.model.fingerprint}
 
     def _usage(self) -> JSON:
+        spent = self._spent
         return {
-            "prompt_tokens": self.asked.prompt_tokens,
-            "completion_tokens": self.said.tokens,
+            "prompt_tokens": spent.input,
+            "completion_tokens": spent.output,
             "total_tokens": self.total_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": spent.cached, "audio_tokens": spent.audio_input},
             "completion_tokens_details": {
-                "reasoning_tokens": 0,
-                "audio_tokens": 0,
+                "reasoning_tokens": spent.reasoning,
+                "audio_tokens": spent.audio_output,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
             },
         }
+
+
+def _logprob(word: str, value: float) -> JSON:
+    return {"token": word, "logprob": value, "bytes": [*word.encode()]}

@@ -85,6 +85,8 @@ class CompletionRequest:
     tool_choice: Literal["auto", "none", "required"]
     forced_tool: str | None
     parallel_tool_calls: bool
+    logprobs: int | None
+    """How many alternatives to each token are told, None for not even the chosen ones."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -99,7 +101,7 @@ def parse_completion(body: Any, *, faults: frozenset[str]) -> CompletionRequest:
     if unknown := body.keys() - PARAMETERS.keys():
         raise errors.unrecognized(", ".join(sorted(unknown)))
     for name, value in given.items():
-        _check(name, value, PARAMETERS[name])
+        check(name, value, PARAMETERS[name])
     if not given.get("model"):
         raise errors.Refusal("you must provide a model parameter")
     model = find_model(given["model"], faults=faults)
@@ -123,10 +125,11 @@ def parse_completion(body: Any, *, faults: frozenset[str]) -> CompletionRequest:
         tool_choice=choice,
         forced_tool=forced,
         parallel_tool_calls=given.get("parallel_tool_calls", True),
+        logprobs=given.get("top_logprobs", 0) if given.get("logprobs") else None,
     )
 
 
-def _check(name: str, value: Any, kind: Kind) -> None:
+def check(name: str, value: Any, kind: Kind) -> None:
     if not isinstance(value, kind.types) or (isinstance(value, bool) and bool not in kind.types):
         raise errors.wrong_type(name, expected=kind.noun, got=_noun(value))
     number: Any = value
@@ -156,6 +159,11 @@ def _check_model(model: Model, given: Mapping[str, Any]) -> None:
         raise errors.unsupported_value("temperature", given["temperature"])
     if "web_search_options" in given and not model.searches:
         raise errors.Refusal("Web search options not supported with this model.", param="web_search_options")
+    if "top_logprobs" in given and not given.get("logprobs"):
+        message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
+        raise errors.Refusal(message, param="top_logprobs")
+    if given.get("logprobs") and not model.logprobs:
+        raise errors.Refusal("You are not allowed to request logprobs from this model", status=403)
     if "stream_options" in given and not given.get("stream"):
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise errors.Refusal(message, param="stream_options")
@@ -209,7 +217,7 @@ def _pair(asked: list[str], message: Mapping[str, Any], index: int) -> list[str]
         for name in ("name", "arguments"):
             if name not in call["function"]:
                 raise errors.missing(f"{where}.function.{name}")
-            _check(f"{where}.function.{name}", call["function"][name], _STRING)
+            check(f"{where}.function.{name}", call["function"][name], _STRING)
     return [call["id"] for call in calls or ()]
 
 
@@ -225,7 +233,7 @@ def _read_content(message: Mapping[str, Any], index: int) -> str:
     if isinstance(content, str):
         return content
     where = f"messages[{index}].content"
-    _check(where, content, Kind("one of a string or array of objects", (list,)))
+    check(where, content, Kind("one of a string or array of objects", (list,)))
     for position, part in enumerate(content):
         if part.get("type") not in _PARTS:
             raise errors.wrong_value(f"{where}[{position}].type", part.get("type"), _PARTS)

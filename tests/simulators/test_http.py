@@ -121,12 +121,12 @@ async def test_request_that_is_not_http_is_refused_and_the_connection_closed(ope
 
 
 async def test_error_of_a_simulator_itself_is_raised_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(OpenAISimulator, "_route")
+    monkeypatch.delattr(OpenAISimulator, "_complete")
     sim = await OpenAISimulator().__aenter__()
     async with sdk_of(sim.base_url, sim.api_key) as sdk:
         with pytest.raises(APIConnectionError):
             await ask(sdk, BRAZIL)
-    with pytest.raises(AttributeError, match="_route"):
+    with pytest.raises(AttributeError, match="_complete"):
         await sim.__aexit__(None, None, None)
 
 
