@@ -108,7 +108,7 @@ class Answer:
             case TextDelta():
                 self._words(Text, event.block).said.append(event.text)
             case Cited():
-                self._words(Text).citations.append(event.citation)
+                self._cited().citations.append(event.citation)
             case LogprobsTold():
                 (self.refusal_logprobs if event.refusal else self.logprobs).extend(event.tokens)
             case ReasoningDelta():
@@ -138,6 +138,11 @@ class Answer:
         fresh = _Words(kind, number=number or 0)
         self._blocks.append(fresh)
         return fresh
+
+    def _cited(self) -> _Words:
+        """The text block that was written last, whatever followed it."""
+        written = (block for block in reversed(self._blocks) if isinstance(block, _Words) and block.kind is Text)
+        return next(written, None) or self._words(Text)
 
     def _add_reasoning(self, piece: ReasoningDelta) -> None:
         if piece.redacted is not None:

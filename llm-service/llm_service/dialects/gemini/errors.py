@@ -1,0 +1,126 @@
+"""What Gemini means by an error: google.rpc.Status (https://ai.google.dev/gemini-api/docs/troubleshooting)."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from llm_service.errors import Kind, ProviderError
+
+Json = dict[str, Any]
+
+KIND_OF_STATUS = {
+    401: Kind.CREDENTIALS,
+    402: Kind.CREDENTIALS,
+    403: Kind.CREDENTIALS,
+    404: Kind.MODEL_UNKNOWN,
+    408: Kind.SERVER,
+    429: Kind.RATE_LIMITED,
+    499: Kind.SERVER,
+    503: Kind.OVERLOADED,
+    504: Kind.TIMEOUT,
+}
+KIND_OF_NAME = {
+    "UNAUTHENTICATED": Kind.CREDENTIALS,
+    "PERMISSION_DENIED": Kind.CREDENTIALS,
+    "FAILED_PRECONDITION": Kind.CREDENTIALS,  # billing, or the key's region: another provider may do
+    "NOT_FOUND": Kind.MODEL_UNKNOWN,
+    "RESOURCE_EXHAUSTED": Kind.RATE_LIMITED,
+    "UNAVAILABLE": Kind.OVERLOADED,
+    "DEADLINE_EXCEEDED": Kind.TIMEOUT,
+    "CANCELLED": Kind.SERVER,
+    "INTERNAL": Kind.SERVER,
+    "UNKNOWN": Kind.SERVER,
+}
+"""`error.status`; INVALID_ARGUMENT and OUT_OF_RANGE follow the number."""
+KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "SERVICE_DISABLED"})
+OF_THE_KEY = re.compile(r"api key (not valid|expired|not found)|reported as leaked", re.IGNORECASE)
+OF_THE_WINDOW = re.compile(r"token count.*exceed|exceeds the maximum number of tokens", re.IGNORECASE | re.DOTALL)
+OF_THE_PURSE = re.compile(r"credits? (are|is) depleted|spending cap|billing account", re.IGNORECASE)
+OF_A_FILE = re.compile(r"access the file|file .* not exist", re.IGNORECASE)
+NOT_FROM_THE_API = (404, 405)
+"""Without an error object: the address is wrong, or something else answers there; the client is not to blame."""
+LONGEST_EXCERPT = 200
+LONGEST_MESSAGE = 2000
+
+
+def parse_error(status: int, body: bytes) -> ProviderError:
+    """`body` holds the error object, or a list that begins with it (as streams do without `alt=sse`)."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        answer = None
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict | str):
+        return error_of(error, status=status)
+    kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else _kind_of_status(status)
+    return ProviderError(kind, f"The provider answered {status}: {excerpt(body)}", status=status)
+
+
+def error_of(error: Any, *, status: int | None = None) -> ProviderError:
+    """An error object; without `status` it came where an answer was due, after a 200."""
+    if not isinstance(error, dict):
+        return ProviderError(_kind_of_status(status or 500), str(error)[:LONGEST_MESSAGE], status=status)
+    code = error.get("code")
+    number = status or (code if isinstance(code, int) else 500)
+    message = str(error.get("message") or error.get("status") or f"The provider answered {number}.")[:LONGEST_MESSAGE]
+    details = [one for one in error.get("details") or () if isinstance(one, dict)] if _is_list(error) else []
+    return ProviderError(
+        _kind(number, str(error.get("status")), message, details),
+        message,
+        status=status,
+        retry_after=_retry_after(details),
+        param=_param(details),
+    )
+
+
+def _is_list(error: Json) -> bool:
+    return isinstance(error.get("details"), list)
+
+
+def _kind(status: int, name: str, message: str, details: list[Json]) -> Kind:
+    reasons = {str(one.get("reason")) for one in details}
+    if reasons & KEY_REASONS or OF_THE_KEY.search(message):
+        return Kind.CREDENTIALS  # an invalid key is a 400 here
+    if status == 400 and OF_THE_WINDOW.search(message):
+        return Kind.CONTEXT_OVERFLOW
+    if status == 429 and OF_THE_PURSE.search(message):
+        return Kind.CREDENTIALS
+    if status == 403 and OF_A_FILE.search(message):
+        return Kind.BAD_REQUEST
+    return KIND_OF_NAME.get(name) or _kind_of_status(status)
+
+
+def _kind_of_status(status: int) -> Kind:
+    if status < 400:
+        return Kind.INVALID_ANSWER
+    return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+
+
+def _retry_after(details: list[Json]) -> float | None:
+    """Seconds, of google.rpc.RetryInfo (`"retryDelay": "34.07s"`)."""
+    for one in details:
+        delay = str(one.get("retryDelay") or "")
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?s", delay):
+            return float(delay[:-1])
+    return None
+
+
+def _param(details: list[Json]) -> str | None:
+    """The field that google.rpc.BadRequest names first."""
+    for one in details:
+        violations = one.get("fieldViolations")
+        if isinstance(violations, list) and violations and isinstance(violations[0], dict):
+            return str(violations[0].get("field") or "") or None
+    return None
+
+
+def unreadable(body: bytes) -> ProviderError:
+    return ProviderError(Kind.INVALID_ANSWER, f"The provider sent something that is no answer: {excerpt(body)}")
+
+
+def excerpt(body: bytes) -> str:
+    text = " ".join(body[: 4 * LONGEST_EXCERPT].decode(errors="replace").split())
+    return repr(text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…")

@@ -1,0 +1,149 @@
+"""Google's Gemini API with a key (https://ai.google.dev/api). Its base URL ends with the version of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from llm_service.canonical.losses import Losses
+from llm_service.canonical.request import CompletionRequest
+from llm_service.dialects import GEMINI
+from llm_service.errors import Kind, ProviderError
+from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels
+from llm_service.providers.http import HttpProvider, failures_told
+from llm_service.providers.keys import ApiKey, Keys
+from shared.events import Usage
+
+if TYPE_CHECKING:
+    from google.genai import Client
+
+LISTING_TIMEOUT = 3.0
+ASKING_TIMEOUT = 60.0
+"""Seconds."""
+GENERATES = "generateContent"
+EMBEDS = "embedContent"
+NAMES = "models/"
+
+
+class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
+    """Completions and counts by the dialect's own bytes, lists and embeddings by google-genai."""
+
+    dialect = GEMINI
+
+    def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
+        super().__init__(name, base_url=base_url, keys=keys, models=models)
+        self._clients: dict[str, Client] = {}
+
+    def headers(self, key: ApiKey | None) -> dict[str, str]:
+        return {"x-goog-api-key": key.secret} if key else {}
+
+    def path(self, call: Call) -> str:
+        return _path(call.model, "streamGenerateContent?alt=sse" if call.stream else GENERATES)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aio.aclose()
+        await super().close()
+
+    async def list_models(self) -> tuple[str, ...]:
+        """Those that complete or embed, without their `models/`."""
+        with self._told():
+            client = self._client(self.keys.choose())
+            listed = await client.aio.models.list(config={"http_options": _within(LISTING_TIMEOUT), "page_size": 1000})
+            return tuple(
+                [
+                    str(model.name).removeprefix(NAMES)
+                    async for model in listed
+                    if model.name and {GENERATES, EMBEDS} & set(model.supported_actions or ())
+                ]
+            )
+
+    async def count_tokens(self, request: CompletionRequest, *, key: ApiKey | None) -> int:
+        """By HTTP: google-genai refuses to count system prompts and tools, which the API does count."""
+        body = GEMINI.render_request(request, stream=False, losses=Losses(allowed=True))
+        asked = {"generateContentRequest": {"model": NAMES + request.model, **body}}
+        with failures_told(self.name):
+            response = await self._http.post(
+                _path(request.model, "countTokens"),
+                content=msgspec.json.encode(asked),
+                headers={"content-type": "application/json", **self.headers(key)},
+                timeout=ASKING_TIMEOUT,
+            )
+        if response.status_code != 200:
+            raise GEMINI.parse_error(response.status_code, response.content)
+        try:
+            return int(response.json()["totalTokens"])
+        except (ValueError, KeyError, TypeError):
+            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} does not count tokens.") from None
+
+    async def embed(
+        self,
+        inputs: Sequence[str] | Sequence[Sequence[int]],
+        *,
+        model: str,
+        key: ApiKey | None,
+        dimensions: int | None,
+        extra: dict[str, Any],
+    ) -> Embeddings:
+        """`extra` may hold `task_type` and `title`. The API tells no usage of embeddings for most models: that is then
+        0, and marked as estimated."""
+        texts = [text for text in inputs if isinstance(text, str)]
+        if len(texts) != len(inputs):
+            raise ProviderError(Kind.BAD_REQUEST, "Gemini embeds texts, not token ids.", param="input")
+        if unknown := extra.keys() - {"task_type", "title"}:
+            raise ProviderError(Kind.BAD_REQUEST, "Gemini does not know this field.", param=min(unknown))
+        config = {**extra, "http_options": _within(ASKING_TIMEOUT)}
+        if dimensions is not None:
+            config["output_dimensionality"] = dimensions
+        with self._told():
+            answer = await self._client(key).aio.models.embed_content(
+                model=model,
+                contents=[{"parts": [{"text": text}]} for text in texts],  # of plain texts it would make one content
+                config=config,  # type: ignore[arg-type] # a TypedDict, filled in steps
+            )
+        vectors = tuple(tuple(one.values or ()) for one in answer.embeddings or ())
+        if len(vectors) != len(texts) or not all(vectors):
+            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent {len(vectors)} vectors for {len(texts)} texts.")
+        counted = answer.usage_metadata.prompt_token_count if answer.usage_metadata else None
+        return Embeddings(vectors=vectors, usage=Usage(input_tokens=counted or 0, estimated=counted is None))
+
+    def _client(self, key: ApiKey | None) -> Client:
+        """One for each key, made when it is first needed: the import alone takes a second."""
+        from google.genai import Client
+        from google.genai.types import HttpOptions
+
+        name = key.name if key else ""
+        if name not in self._clients:
+            self._clients[name] = Client(
+                vertexai=False,
+                api_key=key.secret if key else "none",
+                http_options=HttpOptions(base_url=self.base_url, api_version=""),
+            )
+        return self._clients[name]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns google-genai's failures into ProviderError."""
+        from google.genai.errors import APIError
+
+        try:
+            with failures_told(self.name):
+                yield
+        except APIError as error:
+            raise GEMINI.parse_error(error.code, msgspec.json.encode(error.details)) from error
+        except httpx2.InvalidURL as error:
+            raise ProviderError(Kind.UNREACHABLE, f"{self.name} cannot be reached.") from error
+
+
+def _path(model: str, verb: str) -> str:
+    """The model's name is one step of it, whatever is in the name: a client may have chosen it."""
+    return f"{NAMES}{quote(model.removeprefix(NAMES), safe='')}:{verb}"
+
+
+def _within(seconds: float) -> dict[str, Any]:
+    return {"timeout": int(seconds * 1000)}
