@@ -5,6 +5,7 @@ from collections.abc import Callable
 from llm_service.config import Config, ConfigError, ProviderConfig
 from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels, Provider
 from llm_service.providers.echo import EchoProvider
+from llm_service.providers.gemini import GeminiProvider
 from llm_service.providers.keys import ApiKey, Keys
 from llm_service.providers.mistral import MistralProvider
 from llm_service.providers.openai import OpenAIProvider
@@ -46,6 +47,9 @@ TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
         name, base_url=_base_url(name, row), keys=_keys(name, row, required=False), models=row.models
     ),
     "mistral": lambda name, row: MistralProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+    ),
+    "gemini": lambda name, row: GeminiProvider(
         name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
     ),
     "echo": lambda name, row: EchoProvider(name, models=row.models),

@@ -34,6 +34,7 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
     """Completions and counts by the dialect's own bytes, lists and embeddings by google-genai."""
 
     dialect = GEMINI
+    section = "gemini"
 
     def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
         super().__init__(name, base_url=base_url, keys=keys, models=models)

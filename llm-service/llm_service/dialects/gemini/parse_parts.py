@@ -18,6 +18,7 @@ from llm_service.canonical.request import (
     ToolCall,
     ToolResult,
 )
+from llm_service.dialects.gemini.render_parts import UNSIGNED
 from shared.errors import Unprocessable
 
 Json = dict[str, Any]
@@ -48,6 +49,8 @@ class PartsReader:
 
     def _read(self, part: Json) -> tuple[Part, ...]:
         seal = part.get("thoughtSignature")
+        if seal == UNSIGNED:
+            seal = None
         signature = Signature(dialect="gemini", value=_text(seal)) if seal else None
         if part.get("thought") is True and "text" in part:
             return (Reasoning(text=_text(part["text"]), signature=signature),)

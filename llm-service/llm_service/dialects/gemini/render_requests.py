@@ -1,6 +1,7 @@
 """Canonical requests written as Gemini's `generateContent` (https://ai.google.dev/api/generate-content)."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from llm_service.canonical.losses import Losses
@@ -84,13 +85,7 @@ def _is_no_result(part: Json) -> bool:
 
 def _tools(request: CompletionRequest, losses: Losses) -> Json:
     functions = [tool for tool in request.tools if isinstance(tool, Tool)]
-    tools: list[Json] = [{"functionDeclarations": [_declaration(tool) for tool in functions]}] if functions else []
-    for tool in request.tools:
-        if isinstance(tool, Opaque):
-            if tool.native.dialect == "gemini":
-                tools.append(tool.native.value)
-            else:
-                losses.drop(f"tools.{tool.native.value.get('type')}", target="gemini")
+    tools = _declared(request.tools, losses)
     if any(tool.cache for tool in functions):
         losses.ignore("cache_control")
     if functions and request.parallel_tool_calls is False:
@@ -99,6 +94,21 @@ def _tools(request: CompletionRequest, losses: Losses) -> Json:
     if functions and (config := _calling(request, functions, losses)):
         rendered["toolConfig"] = {"functionCallingConfig": config}
     return rendered
+
+
+def _declared(tools: Sequence[Tool | Opaque], losses: Losses) -> list[Json]:
+    """In their order; functions that stand together share an object."""
+    declared: list[Json] = []
+    for tool in tools:
+        if isinstance(tool, Tool):
+            if not declared or declared[-1].keys() != {"functionDeclarations"}:
+                declared.append({"functionDeclarations": []})
+            declared[-1]["functionDeclarations"].append(_declaration(tool))
+        elif tool.native.dialect == "gemini":
+            declared.append(dict(tool.native.value))
+        else:
+            losses.drop(f"tools.{tool.native.value.get('type')}", target="gemini")
+    return declared
 
 
 def _declaration(tool: Tool) -> Json:
