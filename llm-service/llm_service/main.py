@@ -8,9 +8,11 @@ from fastapi import FastAPI
 
 import llm_service.catalogue.routes as catalogue_routes
 import llm_service.completions.routes as completion_routes
+import llm_service.counting.routes as counting_routes
 import llm_service.embeddings.routes as embedding_routes
 import llm_service.routing.routes as routing_routes
 from llm_service.completions.service import Completions
+from llm_service.counting.service import TokenCounts
 from llm_service.embeddings.service import EmbeddingService
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.observed import Observed
@@ -42,6 +44,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
                 "observed": observed,
                 "completions": Completions(live, observed),
                 "embeddings": EmbeddingService(live, observed),
+                "token_counts": TokenCounts(live, observed),
             }
 
     return create_service(
@@ -54,6 +57,9 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             catalogue_routes.openai_router,
             completion_routes.router,
             completion_routes.openai_router,
+            completion_routes.anthropic_router,
+            counting_routes.router,
+            counting_routes.anthropic_router,
             embedding_routes.router,
             embedding_routes.openai_router,
             routing_routes.router,

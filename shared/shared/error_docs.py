@@ -1,6 +1,6 @@
 """How errors look, for the OpenAPI documents; `shared.errors` makes them."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
@@ -50,8 +50,27 @@ class OpenAIErrorBody(BaseModel):
     error: OpenAIError
 
 
+class AnthropicError(BaseModel):
+    """`type` is Anthropic's word, `code` ours."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    message: str
+    code: str
+
+
+class AnthropicErrorBody(BaseModel):
+    """What Anthropic's clients expect of an error."""
+
+    type: Literal["error"]
+    error: AnthropicError
+    request_id: str
+
+
 SCHEMAS: dict[str, Any] = models_json_schema(
-    [(Problem, "serialization"), (OpenAIErrorBody, "serialization")], ref_template=_REFERENCE
+    [(Problem, "serialization"), (OpenAIErrorBody, "serialization"), (AnthropicErrorBody, "serialization")],
+    ref_template=_REFERENCE,
 )[1]["$defs"]
 """For `components.schemas`."""
 
@@ -66,4 +85,5 @@ def _responses(model: type[BaseModel], media_type: str) -> dict[int | str, dict[
 
 PROBLEM_DOCS = _responses(Problem, PROBLEM_TYPE)
 OPENAI_ERROR_DOCS = _responses(OpenAIErrorBody, "application/json")
+ANTHROPIC_ERROR_DOCS = _responses(AnthropicErrorBody, "application/json")
 """`responses` of routes."""

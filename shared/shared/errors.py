@@ -207,6 +207,7 @@ def error_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
     media_type = "application/json"
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         body = anthropic_error(error, request_id=request_id)
+        headers["request-id"] = request_id  # as its SDKs call it
     elif path.startswith("/v1/"):
         body = openai_error(error)
     else:

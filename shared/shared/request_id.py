@@ -22,6 +22,11 @@ def request_id_of(scope: Mapping[str, Any]) -> str:
     return str(scope.get("synapscale.request_id", ""))
 
 
+def current_request_id() -> str:
+    """Of the request that this task works for; empty outside of one."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
 class RequestIdMiddleware:
     """Pure ASGI: names the request, and writes one access line."""
 

@@ -211,7 +211,7 @@ def test_the_older_schemas_become_json_schemas() -> None:
     tool = request.tools[0]
     assert isinstance(tool, Tool)
     assert tool.parameters == expected
-    assert list(expected["properties"]) == list(tool.parameters["properties"])  # type: ignore[call-overload]
+    assert list(expected["properties"]) == list(tool.parameters["properties"])
     assert request.output_format == OutputFormat(mode="json_schema", name="answer", schema=expected)
 
 

@@ -100,7 +100,7 @@ class ToolCall(_Cacheable, tag="tool_call", frozen=True, kw_only=True):
 
 class ToolResult(_Cacheable, tag="tool_result", frozen=True, kw_only=True):
     tool_call_id: str
-    parts: tuple[Text | Image | Document, ...]
+    parts: tuple["Text | Image | Document | Opaque", ...]
     is_error: bool = False
 
 
@@ -127,12 +127,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(_Cacheable, tag="tool", frozen=True, kw_only=True):
-    """A function that the model may call; `parameters` is a JSON schema."""
+    """A function that the model may call; `parameters` is a JSON schema. `hints` is what else its own dialect says of
+    it, without which it is the same function."""
 
     name: str
     description: str = ""
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    hints: Native | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +167,10 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`extra` holds the fields of the client's dialect that have no canonical name: they cross to the same dialect."""
+    """`extra` holds the fields of the client's dialect that have no canonical name: they cross to the same dialect.
+
+    So do `hints`, which change no answer (where it is computed, what is cached): elsewhere they are left out and told.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -188,6 +193,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     metadata: dict[str, str] | None = None
     extra: Native | None = None
+    hints: Native | None = None
 
     @property
     def last_user_text(self) -> str:

@@ -1,21 +1,30 @@
-"""`POST /v1/chat/completions` (OpenAI's, to the byte) and `POST /api/llm/chat/completions` (our stream)."""
+"""Completions, by the two protocols that clients speak: on `/v1/*` as the protocol's own SDKs expect them, on
+`/api/llm/*` with our stream."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from llm_service.completions.schemas import COMPLETION_DOCS, OPENAI_COMPLETION_DOCS
+from llm_service.completions.schemas import (
+    ANTHROPIC_MESSAGE_DOCS,
+    COMPLETION_DOCS,
+    MESSAGE_DOCS,
+    OPENAI_COMPLETION_DOCS,
+)
 from llm_service.completions.service import Completions, Order
 from llm_service.completions.writers import DialectWriter, NativeWriter, Writer
-from llm_service.dialects import OPENAI
+from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.dialects.ingress import Ingress
 from shared.auth import Principal, requires
 from shared.disconnect import unless_client_leaves
-from shared.error_docs import OPENAI_ERROR_DOCS
+from shared.error_docs import ANTHROPIC_ERROR_DOCS, OPENAI_ERROR_DOCS
+from shared.request_id import request_id_of
 from shared.sse import EventStream
 
 router = APIRouter(tags=["llm"])
 openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
+anthropic_router = APIRouter(tags=["anthropic clients"], responses=ANTHROPIC_ERROR_DOCS)
 
 
 async def completions(request: Request) -> Completions:
@@ -39,10 +48,27 @@ async def create_openai_completion(request: Request, principal: LlmInvoker, serv
     return await _answer(request, Order(ingress=ingress, principal=principal), DialectWriter(ingress), service)
 
 
-async def _answer(request: Request, order: Order, writer: Writer, service: Completions) -> Response:
+@router.post("/api/llm/messages", summary="Complete a conversation", **MESSAGE_DOCS)
+async def create_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
+    ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
+    return await _answer(request, Order(ingress=ingress, principal=principal), NativeWriter(ingress), service)
+
+
+@anthropic_router.post("/v1/messages", summary="Complete a conversation (Anthropic)", **ANTHROPIC_MESSAGE_DOCS)
+async def create_anthropic_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
+    ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
+    order = Order(ingress=ingress, principal=principal)
+    named = {"request-id": request_id_of(request.scope)}  # as its SDKs call it
+    return await _answer(request, order, DialectWriter(ingress), service, headers=named)
+
+
+async def _answer(
+    request: Request, order: Order, writer: Writer, service: Completions, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """`headers` of the answer beside those that tell of its attempts."""
+    named = dict(headers or {})
     if order.ingress.stream:
-        headers: dict[str, str] = {}
-        frames = service.streamed(order, writer, headers=headers)
-        return EventStream(frames, headers=headers, on_error=writer.fail)
+        frames = service.streamed(order, writer, headers=named)
+        return EventStream(frames, headers=named, on_error=writer.fail)
     answer = await unless_client_leaves(request.receive, service.whole(order))
-    return Response(answer.body, headers=answer.headers, media_type="application/json")
+    return Response(answer.body, headers={**named, **answer.headers}, media_type="application/json")

@@ -22,19 +22,56 @@ def _message(roles: list[str], **more: Any) -> dict[str, Any]:
     }
 
 
+_MODEL: dict[str, Any] = {
+    "type": ["string", "null"],
+    "minLength": 1,
+    "maxLength": LONGEST_MODEL,
+    "default": "auto",
+    "description": "A model, provider/model, or a route.",
+    "examples": ["gpt-4o-mini"],
+}
+_OURS: dict[str, Any] = {
+    "fallbacks": {
+        "type": ["array", "null"],
+        "maxItems": 10,
+        "items": {"type": "string"},
+        "description": "Models to try next, in order; an empty list switches fallback off.",
+    },
+    "routing": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {
+            "mode": {
+                "enum": ["ordered", "cheapest", "fastest", None],
+                "description": "How the models of a route are ordered.",
+            },
+            "assured": {
+                "type": "boolean",
+                "default": False,
+                "description": "Hold the answer back until it is complete, so that one that breaks off is replaced.",
+            },
+            "deadline_ms": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": LONGEST_DEADLINE,
+                "description": "For all attempts together.",
+            },
+        },
+    },
+    "drop_params": {
+        "type": ["boolean", "array", "null"],
+        "maxItems": 50,
+        "items": {"type": "string"},
+        "description": "What a provider cannot be asked may be left out: all of it, or these fields.",
+    },
+}
+"""Fields of every dialect that are for us."""
 _REQUEST: dict[str, Any] = {
     "type": "object",
     "required": ["messages"],
     "additionalProperties": True,
     "properties": {
-        "model": {
-            "type": ["string", "null"],
-            "minLength": 1,
-            "maxLength": LONGEST_MODEL,
-            "default": "auto",
-            "description": "A model, provider/model, or a route.",
-            "examples": ["gpt-4o-mini"],
-        },
+        "model": _MODEL,
         "messages": {
             "type": "array",
             "minItems": 1,
@@ -48,27 +85,33 @@ _REQUEST: dict[str, Any] = {
         },
         "stream": {"type": ["boolean", "null"], "default": False},
         "stream_options": {"type": ["object", "null"]},
-        "fallbacks": {
-            "type": ["array", "null"],
-            "maxItems": 10,
-            "items": {"type": "string"},
-            "description": "Models to try next, in order; an empty list switches fallback off.",
-        },
-        "routing": {
-            "type": ["object", "null"],
-            "additionalProperties": False,
-            "properties": {
-                "mode": {"enum": ["ordered"]},
-                "deadline_ms": {
-                    "type": ["integer", "null"],
-                    "minimum": 1,
-                    "maximum": LONGEST_DEADLINE,
-                    "description": "For all attempts together.",
-                },
-            },
-        },
+        **_OURS,
     },
 }
+_MESSAGE_REQUEST: dict[str, Any] = {
+    "type": "object",
+    "required": ["messages"],
+    "additionalProperties": True,
+    "properties": {
+        "model": {**_MODEL, "examples": ["claude-sonnet-5"]},
+        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "description": "Anthropic's own models demand it."},
+        "system": {"type": ["string", "array", "null"], "items": {"type": "object"}},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "additionalProperties": True,
+                "properties": {"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT},
+            },
+            "examples": [[{"role": "user", "content": "Qual é a capital do Brasil?"}]],
+        },
+        "stream": {"type": ["boolean", "null"], "default": False},
+        **_OURS,
+    },
+}
+"""Anthropic's request."""
 _EXAMPLE = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Qual é a capital do Brasil?"}]}
 _HEADERS = {
     "x-synapscale-model": {"schema": {"type": "string"}, "description": "The model that answered."},
@@ -78,18 +121,30 @@ _HEADERS = {
 }
 
 
-def _docs(stream: str) -> dict[str, Any]:
-    body = {"required": True, "content": {"application/json": {"schema": _REQUEST, "example": _EXAMPLE}}}
-    answer = {
-        "description": "OpenAI's `chat.completion`; with `stream`, events.",
+_MESSAGE_EXAMPLE = {**_EXAMPLE, "model": "claude-sonnet-5", "max_tokens": 1024}
+
+
+def _asked(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body has that schema."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+def _docs(extra: dict[str, Any], answer: str, stream: str) -> dict[str, Any]:
+    described = {
+        "description": f"{answer}; with `stream`, events.",
         "headers": _HEADERS,
         "content": {
             "application/json": {"schema": {"type": "object", "additionalProperties": True}},
             "text/event-stream": event_stream_docs(stream),
         },
     }
-    return {"openapi_extra": {"requestBody": body}, "responses": {200: answer}}
+    return {"openapi_extra": extra, "responses": {200: described}}
 
 
-OPENAI_COMPLETION_DOCS = _docs("OpenAI's `chat.completion.chunk` objects, ended by `[DONE]`.")
-COMPLETION_DOCS = _docs("start, delta, reasoning, tool_call, usage, and at the end one done or error.")
+_OUR_STREAM = "start, delta, reasoning, tool_call, usage, and at the end one done or error."
+_COMPLETION = (_asked(_REQUEST, _EXAMPLE), "OpenAI's `chat.completion`")
+_MESSAGE = (_asked(_MESSAGE_REQUEST, _MESSAGE_EXAMPLE), "Anthropic's `message`")
+OPENAI_COMPLETION_DOCS = _docs(*_COMPLETION, "OpenAI's `chat.completion.chunk` objects, ended by `[DONE]`.")
+COMPLETION_DOCS = _docs(*_COMPLETION, _OUR_STREAM)
+ANTHROPIC_MESSAGE_DOCS = _docs(*_MESSAGE, "Anthropic's events, from `message_start` to `message_stop` or `error`.")
+MESSAGE_DOCS = _docs(*_MESSAGE, _OUR_STREAM)

@@ -1,6 +1,7 @@
 """What a wire protocol has to know to speak with clients, with providers, and with every other dialect."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, ClassVar
 
 from llm_service.canonical.answer import Answer
@@ -15,10 +16,6 @@ Body = dict[str, Any]
 
 OURS = ("fallbacks", "routing", "drop_params", "cache", "context")
 """Fields of a request, in every dialect, that are for us and not for the provider."""
-
-
-HINTS = frozenset({"store", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"})
-"""Fields of any dialect that change no answer: labels, and wishes about the provider's own memory."""
 
 
 class StreamParser(ABC):
@@ -53,6 +50,8 @@ class Dialect(ABC):
     """One wire protocol, both sides of it."""
 
     name: ClassVar[str]
+    headers: ClassVar[tuple[str, ...]] = ()
+    """Headers of a request that are part of the dialect: a provider that speaks it is told them too."""
 
     @abstractmethod
     def parse_request(self, body: Body) -> CompletionRequest:
@@ -61,6 +60,10 @@ class Dialect(ABC):
     @abstractmethod
     def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:
         """What this dialect cannot express goes to `losses`, which raises NotExpressible or remembers it."""
+
+    def ours(self, body: Body) -> Body:
+        """What of a request is for us: all of it, unless the dialect has a field of its own by one of our names."""
+        return body
 
     @abstractmethod
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
@@ -87,13 +90,13 @@ class Dialect(ABC):
 
 def extra_fields(request: CompletionRequest, *, dialect: str, losses: Losses) -> Body:
     """The fields of the client's request without a canonical name, where `dialect` is the client's own."""
-    if request.extra is None:
-        return {}
-    if request.extra.dialect == dialect:
-        return request.extra.value
-    for field in request.extra.value:
-        if field in HINTS:
-            losses.ignore(field)
-        else:
-            losses.drop(field, target=dialect)
-    return {}
+    fields: Body = {}
+    for native, lose in ((request.hints, losses.ignore), (request.extra, partial(losses.drop, target=dialect))):
+        if native is None:
+            continue
+        if native.dialect == dialect:
+            fields |= native.value
+            continue
+        for field in native.value:
+            lose(field)
+    return fields

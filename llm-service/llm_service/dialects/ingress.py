@@ -1,6 +1,6 @@
 """A client's request as it came in: its bytes, the few fields that routing needs, and the rest on demand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -45,13 +45,17 @@ class Peek(msgspec.Struct, frozen=True):
 
 
 class Ingress:
-    """Raises MalformedRequest for what is no JSON object, Unprocessable for a field of the wrong type."""
+    """`headers` are those that the dialect names, as far as the client sent them.
 
-    def __init__(self, raw: bytes, *, dialect: Dialect) -> None:
+    Raises MalformedRequest for what is no JSON object, Unprocessable for a field of the wrong type.
+    """
+
+    def __init__(self, raw: bytes, *, dialect: Dialect, headers: Mapping[str, str] | None = None) -> None:
         self.dialect = dialect
         self.raw = raw
+        self.headers = {name: value for name, value in (headers or {}).items() if name in dialect.headers}
         self.body = _object(raw)
-        self._peek = _peek(self.body)
+        self._peek = _peek(dialect.ours(self.body))
 
     @property
     def model(self) -> str:

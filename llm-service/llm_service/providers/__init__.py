@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from llm_service.config import Config, ConfigError, ProviderConfig
+from llm_service.providers.anthropic import AnthropicProvider
 from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels, Provider
 from llm_service.providers.echo import EchoProvider
 from llm_service.providers.gemini import GeminiProvider
@@ -50,6 +51,9 @@ TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
         name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
     ),
     "gemini": lambda name, row: GeminiProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+    ),
+    "anthropic": lambda name, row: AnthropicProvider(
         name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
     ),
     "echo": lambda name, row: EchoProvider(name, models=row.models),

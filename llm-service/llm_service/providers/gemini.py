@@ -55,7 +55,8 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
         """Those that complete or embed, without their `models/`."""
         with self._told():
             client = self._client(self.keys.choose())
-            listed = await client.aio.models.list(config={"http_options": _within(LISTING_TIMEOUT), "page_size": 1000})
+            config: Any = {"http_options": _within(LISTING_TIMEOUT), "page_size": 1000}
+            listed = await client.aio.models.list(config=config)
             return tuple(
                 [
                     str(model.name).removeprefix(NAMES)

@@ -41,6 +41,10 @@ class HttpProvider(Provider):
     def path(self, call: Call) -> str:
         """Where completions are asked for, below `base_url`."""
 
+    def told_along(self, call: Call) -> dict[str, str]:
+        """The client's own headers, where it speaks the provider's dialect and that has some."""
+        return call.ingress.headers if call.ingress.dialect is self.dialect else {}
+
     def request_body(self, call: Call) -> Body:
         """Raises Unprocessable, NotExpressible."""
         return call.ingress.body_for(self.dialect, model=call.model, stream=call.stream, losses=call.losses)
@@ -52,7 +56,7 @@ class HttpProvider(Provider):
             "POST",
             self.path(call),
             content=msgspec.json.encode(self.request_body(call)),
-            headers={"content-type": "application/json", **self.headers(call.key)},
+            headers={"content-type": "application/json", **self.headers(call.key), **self.told_along(call)},
             timeout=httpx2.Timeout(None, connect=call.connect_timeout, pool=call.connect_timeout),
         )
         with failures_told(self.name):

@@ -120,8 +120,9 @@ def _said(content: Any) -> Iterator[Event]:
 def _own_fields(request: CompletionRequest, losses: Losses) -> Body:
     """Of the client's fields that have no canonical name: Mistral's, by their name."""
     body: Body = {}
-    given = request.extra.value if request.extra and request.extra.dialect == OpenAIDialect.name else {}
-    body |= {name: value for name, value in given.items() if name in OWN_FIELDS}
+    for native in (request.extra, request.hints):
+        if native is not None and native.dialect == OpenAIDialect.name:
+            body |= {name: value for name, value in native.value.items() if name in OWN_FIELDS}
     match request.service_tier:
         case None | "auto" | "default":
             pass
@@ -136,13 +137,19 @@ def _own_fields(request: CompletionRequest, losses: Losses) -> Body:
 
 def _prepared(request: CompletionRequest, losses: Losses) -> CompletionRequest:
     """The request with all that Mistral says otherwise in Mistral's words, so that OpenAI's renderer passes it on."""
-    if request.extra is not None:
-        mine = request.extra.dialect == OpenAIDialect.name
-        rest = {name: value for name, value in request.extra.value.items() if not (mine and name in OWN_FIELDS)}
-        unknown = msgspec.structs.replace(request, extra=Native(dialect=request.extra.dialect, value=rest))
-        extra_fields(unknown, dialect=MISTRAL, losses=losses)
+    foreign = msgspec.structs.replace(request, extra=_foreign(request.extra), hints=_foreign(request.hints))
+    extra_fields(foreign, dialect=MISTRAL, losses=losses)
     messages = tuple(_message_prepared(message) for message in request.messages)
-    return msgspec.structs.replace(request, messages=messages, extra=None, top_k=None, user=None, service_tier=None)
+    own_names: dict[str, Any] = dict.fromkeys(("extra", "hints", "top_k", "user", "service_tier"))
+    return msgspec.structs.replace(request, messages=messages, **own_names)
+
+
+def _foreign(native: Native | None) -> Native | None:
+    """Without the fields that are Mistral's too."""
+    if native is None or native.dialect != OpenAIDialect.name:
+        return native
+    rest = {name: value for name, value in native.value.items() if name not in OWN_FIELDS}
+    return msgspec.structs.replace(native, value=rest)
 
 
 def _message_prepared(message: Message) -> Message:

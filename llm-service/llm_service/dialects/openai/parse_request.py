@@ -69,6 +69,8 @@ TRANSLATED = frozenset(
     }
 )
 NOT_TRANSLATED = frozenset({"stream", "stream_options", *OURS})
+HINTS = frozenset({"store", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"})
+"""Fields that change no answer: labels, and wishes about the provider's own memory."""
 NEUTRAL: Json = {"n": 1, "store": False, "logit_bias": {}, "modalities": ["text"], "logprobs": False}
 """Values that ask for nothing: such a field counts as absent."""
 
@@ -95,9 +97,14 @@ def parse_request(body: Json) -> CompletionRequest:
         max_output_tokens=None if limit is None else _typed(limit, int, "max_completion_tokens"),
         stop=_parse_stop(body.get("stop")),
         thinking=_parse_thinking(body.get("reasoning_effort")),
-        extra=Native(dialect="openai", value=unknown) if unknown else None,
+        extra=_native({name: value for name, value in unknown.items() if name not in HINTS}),
+        hints=_native({name: value for name, value in unknown.items() if name in HINTS}),
         **fields,
     )
+
+
+def _native(fields: Json) -> Native | None:
+    return Native(dialect="openai", value=fields) if fields else None
 
 
 def _parse_thinking(effort: Any) -> Thinking | None:
