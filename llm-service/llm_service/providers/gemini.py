@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx2
 import msgspec
 
 from llm_service.canonical.losses import Losses
@@ -22,9 +23,9 @@ from shared.events import Usage
 if TYPE_CHECKING:
     from google.genai import Client
 
-LISTING_TIMEOUT = 3.0
-ASKING_TIMEOUT = 60.0
-"""Seconds."""
+LISTING_TIMEOUT = 3_000
+ASKING_TIMEOUT = 60_000
+"""Milliseconds, as google-genai counts."""
 GENERATES = "generateContent"
 EMBEDS = "embedContent"
 NAMES = "models/"
@@ -53,10 +54,11 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
 
     async def list_models(self) -> tuple[str, ...]:
         """Those that complete or embed, without their `models/`."""
+        client = await self._client(self.keys.choose())
         with self._told():
-            client = self._client(self.keys.choose())
-            config: Any = {"http_options": _within(LISTING_TIMEOUT), "page_size": 1000}
-            listed = await client.aio.models.list(config=config)
+            listed = await client.aio.models.list(
+                config={"http_options": {"timeout": LISTING_TIMEOUT}, "page_size": 1000}
+            )
             return tuple(
                 [
                     str(model.name).removeprefix(NAMES)
@@ -74,7 +76,7 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
                 _path(request.model, "countTokens"),
                 content=msgspec.json.encode(asked),
                 headers={"content-type": "application/json", **self.headers(key)},
-                timeout=ASKING_TIMEOUT,
+                timeout=ASKING_TIMEOUT / 1000,
             )
         if response.status_code != 200:
             raise GEMINI.parse_error(response.status_code, response.content)
@@ -99,11 +101,12 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
             raise ProviderError(Kind.BAD_REQUEST, "Gemini embeds texts, not token ids.", param="input")
         if unknown := extra.keys() - {"task_type", "title"}:
             raise ProviderError(Kind.BAD_REQUEST, "Gemini does not know this field.", param=min(unknown))
-        config = {**extra, "http_options": _within(ASKING_TIMEOUT)}
+        config = {**extra, "http_options": {"timeout": ASKING_TIMEOUT}}
         if dimensions is not None:
             config["output_dimensionality"] = dimensions
+        client = await self._client(key)
         with self._told():
-            answer = await self._client(key).aio.models.embed_content(
+            answer = await client.aio.models.embed_content(
                 model=model,
                 contents=[{"parts": [{"text": text}]} for text in texts],  # of plain texts it would make one content
                 config=config,  # type: ignore[arg-type] # a TypedDict, filled in steps
@@ -114,17 +117,16 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
         counted = answer.usage_metadata.prompt_token_count if answer.usage_metadata else None
         return Embeddings(vectors=vectors, usage=Usage(input_tokens=counted or 0, estimated=counted is None))
 
-    def _client(self, key: ApiKey | None) -> Client:
-        """One for each key, made when it is first needed: the import alone takes a second."""
-        from google.genai import Client
-        from google.genai.types import HttpOptions
-
+    async def _client(self, key: ApiKey | None) -> Client:
+        """One for each key. The import takes a second or two: it is not made before it is needed, and not by the thread
+        that serves everybody."""
+        genai = await asyncio.to_thread(importlib.import_module, "google.genai")
         name = key.name if key else ""
         if name not in self._clients:
-            self._clients[name] = Client(
+            self._clients[name] = genai.Client(
                 vertexai=False,
                 api_key=key.secret if key else "none",
-                http_options=HttpOptions(base_url=self.base_url, api_version=""),
+                http_options={"base_url": self.base_url, "api_version": ""},
             )
         return self._clients[name]
 
@@ -138,14 +140,10 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
                 yield
         except APIError as error:
             raise GEMINI.parse_error(error.code, msgspec.json.encode(error.details)) from error
-        except httpx2.InvalidURL as error:
-            raise ProviderError(Kind.UNREACHABLE, f"{self.name} cannot be reached.") from error
+        except ValueError as error:  # it reads answers without a thought that they may be none
+            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
 
 
 def _path(model: str, verb: str) -> str:
     """The model's name is one step of it, whatever is in the name: a client may have chosen it."""
     return f"{NAMES}{quote(model.removeprefix(NAMES), safe='')}:{verb}"
-
-
-def _within(seconds: float) -> dict[str, Any]:
-    return {"timeout": int(seconds * 1000)}

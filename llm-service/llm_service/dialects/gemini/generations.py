@@ -1,7 +1,7 @@
 """What Gemini's API takes differs by the model's generation (https://ai.google.dev/gemini-api/docs/gemini-3).
 
-Before 3: thinking by a budget instead of a level, no JSON output beside tools, no media inside a function's response,
-no VALIDATED mode. A name without a number (`gemini-flash-latest`, `gemma-…`) is taken for a current one.
+Before 3: thinking by a budget instead of a level, no JSON output beside tools, no media inside a function's response.
+A name without a number (`gemini-flash-latest`, `gemma-…`) is taken for a current one.
 """
 
 import re
@@ -34,7 +34,7 @@ def thinking_config(thinking: Thinking, *, model: str, losses: Losses) -> dict[s
     config: dict[str, Any] = {}
     if thinking.visible is not None:
         config["includeThoughts"] = thinking.visible
-    field = "reasoning_effort" if thinking.effort else "thinking"
+    field = "thinking" if thinking.budget is not None else "reasoning_effort"
     old = is_before_3(model)
     if thinking.enabled is False or thinking.effort == "none":
         if is_pro(model):

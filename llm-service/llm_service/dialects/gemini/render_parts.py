@@ -97,7 +97,7 @@ class PartsRenderer:
 
     def _image(self, image: Image) -> list[Json]:
         if image.detail not in (None, "auto"):
-            self._losses.ignore("detail")
+            self._losses.ignore("image_url.detail")
         if image.data is not None:
             return [_inline(image.media_type or "image/png", image.data)]
         if image.url is not None:

@@ -65,7 +65,7 @@ def _contents(request: CompletionRequest, losses: Losses) -> list[Json]:
         if message.role == "system":
             continue
         if message.name:
-            losses.ignore("name")
+            losses.ignore("messages.name")
         role = "model" if message.role == "assistant" else "user"
         parts = renderer.render(message.parts, of_the_model=role == "model")
         if turns and turns[-1]["role"] == role:
@@ -91,7 +91,7 @@ def _tools(request: CompletionRequest, losses: Losses) -> Json:
     if functions and request.parallel_tool_calls is False:
         losses.drop("parallel_tool_calls", target="gemini")
     rendered: Json = {"tools": tools} if tools else {}
-    if functions and (config := _calling(request, functions, losses)):
+    if functions and (config := _calling(request, functions)):
         rendered["toolConfig"] = {"functionCallingConfig": config}
     return rendered
 
@@ -107,7 +107,7 @@ def _declared(tools: Sequence[Tool | Opaque], losses: Losses) -> list[Json]:
         elif tool.native.dialect == "gemini":
             declared.append(dict(tool.native.value))
         else:
-            losses.drop(f"tools.{tool.native.value.get('type')}", target="gemini")
+            losses.drop(f"tools.{tool.native.value.get('type') or next(iter(tool.native.value), '')}", target="gemini")
     return declared
 
 
@@ -121,17 +121,12 @@ def _declaration(tool: Tool) -> Json:
     return declaration
 
 
-def _calling(request: CompletionRequest, functions: list[Tool], losses: Losses) -> Json:
+def _calling(request: CompletionRequest, functions: list[Tool]) -> Json:
     """VALIDATED is AUTO held to the schemas, and to some of the functions; ANY is held to them by itself."""
     choice = request.tool_choice or ToolChoice(mode="auto")
     mode = MODES[choice.mode]
     if mode == "AUTO" and (choice.names or any(tool.strict for tool in functions)):
-        if not is_before_3(request.model):
-            mode = "VALIDATED"
-        elif choice.names:
-            losses.drop("tool_choice", target="gemini")
-        else:
-            losses.ignore("strict")
+        mode = "VALIDATED"
     config: Json = {"mode": mode} if request.tool_choice or mode != "AUTO" else {}
     if choice.names and mode in ("ANY", "VALIDATED"):
         config["allowedFunctionNames"] = list(choice.names)
@@ -180,7 +175,7 @@ def _render_account(request: CompletionRequest, body: Json, losses: Losses) -> N
         if tier in SERVICE_TIERS:
             body["serviceTier"] = SERVICE_TIERS[tier]
         elif tier not in USUAL_TIERS:
-            losses.drop("service_tier", target="gemini")
+            losses.ignore("service_tier")
     if labels := request.metadata:
         if all(_LABEL.fullmatch(key) and _LABEL.fullmatch(value) for key, value in labels.items()):
             body["labels"] = labels

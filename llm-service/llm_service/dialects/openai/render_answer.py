@@ -49,6 +49,7 @@ class OpenAIStreamRenderer(StreamRenderer):
 
     def __init__(self, *, model: str, with_usage: bool) -> None:
         self._with_usage = with_usage
+        self._usage: Usage | None = None
         self._thoughts = 0
         self._characters = 0
         self._head: Json = {
@@ -91,14 +92,17 @@ class OpenAIStreamRenderer(StreamRenderer):
             case Finished():
                 return self._chunk({}, finish_reason=FINISH_REASONS[event.reason])
             case UsageCounted():
-                return self._frame({"choices": [], "usage": render_usage(event.usage)}) if self._with_usage else b""
+                self._usage = event.usage  # it may grow until the end, and is told once
+                return b""
             case NativeAdded() | MediaAdded() | Ended():
                 return b""
             case _:
                 assert_never(event)
 
     def end(self) -> bytes:
-        return DONE
+        if self._usage is None or not self._with_usage:
+            return DONE
+        return self._frame({"choices": [], "usage": render_usage(self._usage)}) + DONE
 
     def fail(self, error: DomainError) -> bytes:
         return b"data: " + msgspec.json.encode(openai_error(error)) + b"\n\n"
