@@ -50,6 +50,7 @@ MODELS = (
     Model("claude-sonnet-4-0", "claude-sonnet-4-20250514", "Claude Sonnet 4", "2025-05-22T00:00:00Z"),
     Model("claude-3-7-sonnet-latest", "claude-3-7-sonnet-20250219", "Claude Sonnet 3.7", "2025-02-24T00:00:00Z"),
     Model("claude-3-5-haiku-latest", "claude-3-5-haiku-20241022", "Claude Haiku 3.5", "2024-10-22T00:00:00Z", 8_192),
+    Model("claude-3-opus-latest", "claude-3-opus-20240229", "Claude Opus 3", "2024-02-29T00:00:00Z", 4_096),
     Model("claude-3-haiku", "claude-3-haiku-20240307", "Claude Haiku 3", "2024-03-07T00:00:00Z", 4_096),
 )
 _BY_NAME = {model.name: model for model in MODELS} | {model.snapshot: model for model in MODELS}

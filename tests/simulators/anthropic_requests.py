@@ -117,7 +117,7 @@ def parse_message(
     system = read_blocks(given.get("system", ""), ("system",), role="system")
     turns: tuple[Turn, ...] = (Turn("system", system[0].text),) if system else ()
     turns += _read_messages(given["messages"], model, signatures)
-    limits = _read_limits(given, thinks=thinks)
+    limits = _read_limits(given)
     return MessageRequest(model, turns, given.get("stream", False), thinks, limits)
 
 
@@ -238,7 +238,7 @@ def _unanswered(calls: list[str], index: int) -> Refusal:
     )
 
 
-def _read_limits(given: Mapping[str, Any], *, thinks: bool) -> Limits:
+def _read_limits(given: Mapping[str, Any]) -> Limits:
     names: list[str] = []
     for index, tool in enumerate(given.get("tools", ())):
         if not isinstance(tool, dict):
@@ -256,7 +256,7 @@ def _read_limits(given: Mapping[str, Any], *, thinks: bool) -> Limits:
     kind = choice["type"]
     if "tool_choice" in given and not given.get("tools") and kind != "none":
         raise Refusal("tool_choice: tool_choice may only be specified while providing tools.")
-    if kind in ("any", "tool") and thinks:
+    if kind in ("any", "tool") and given.get("thinking", {}).get("type") == "enabled":
         raise Refusal("Thinking may not be enabled when tool_choice forces tool use.")
     forced = choice.get("name") if kind == "tool" else None
     if kind == "tool" and forced is None:

@@ -35,6 +35,8 @@ class Content:
     def document(self) -> JSON:
         """The parts of one kind in a row joined, the signature of the text with it."""
         parts = _joined([part for part, _ in self._parts()])
+        if self._signature and self.asked.model.signs:
+            parts[-1]["thoughtSignature"] = self._signature
         return self._response(parts, output=self._spent.output - self._spent.reasoning, last=True)
 
     def events(self) -> Iterator[Event]:
@@ -44,12 +46,13 @@ class Content:
         told = 0
         for at, (part, tokens) in enumerate(pieces):
             last = not trailing and at == len(pieces) - 1
-            told += tokens
+            told += tokens if self.asked.model.generation >= 2.5 else 0
             output = self._spent.output - self._spent.reasoning if last else told
             yield _event(self._response([part], output=output, last=last), content=bool(part.get("text", True)))
         if trailing:
             output = self._spent.output - self._spent.reasoning
-            yield _event(self._response([{"text": ""}] if pieces else [], output=output, last=True))
+            signed = {"thoughtSignature": self._signature} if self._signature and self.asked.model.signs else {}
+            yield _event(self._response([{"text": "", **signed}] if pieces else [], output=output, last=True))
 
     @property
     def _spent(self) -> Usage:
@@ -59,17 +62,25 @@ class Content:
     def total_tokens(self) -> int:
         return self._spent.input + self._spent.output
 
+    @property
+    def _carried(self) -> str | None:
+        """What signs the thought is carried by the first call, or else by the text."""
+        return next((thought.signature for thought in self.said.thoughts if thought.signature), None)
+
+    @property
+    def _signature(self) -> str | None:
+        """Of the text, if there is one."""
+        own = self.said.signature or (None if self.said.calls else self._carried)
+        return own if self.said.words else None
+
     def _parts(self) -> Iterator[tuple[JSON, int]]:
-        """Each piece with its tokens. What signs the thought is carried by the first call, or else by the text."""
-        carried = next((thought.signature for thought in self.said.thoughts if thought.signature), None)
+        """Each piece with its tokens; the first word is signed, except by Gemini 3, which signs the end."""
         if self.asked.shows_thoughts:
             for thought in self.said.thoughts:
                 yield from (({"text": word, "thought": True}, 0) for word in thought.words)
-        for word in self.said.words:
-            yield {"text": word}, 1
-        signature = self.said.signature or (None if self.said.calls else carried)
-        if signature and self.said.words:
-            yield {"text": "", "thoughtSignature": signature}, 0
+        for at, word in enumerate(self.said.words):
+            signed = self._signature and at == 0 and not self.asked.model.signs
+            yield {"text": word, **({"thoughtSignature": self._signature} if signed else {})}, 1
         for image in self.said.images:
             yield {"inlineData": {"mimeType": image.media_type, "data": image.data}}, 1290
         for at, call in enumerate(self.said.calls):
@@ -77,7 +88,7 @@ class Content:
                 arguments = json.loads(call.arguments or "{}")
             except ValueError:
                 arguments = {}  # cut short by a limit
-            signature = call.signature or (carried if at == 0 else None)
+            signature = call.signature or (self._carried if at == 0 else None)
             signed = {"thoughtSignature": signature} if signature else {}
             part = {"functionCall": {"name": call.name, "args": arguments}, **signed}
             yield part, 1 + len(call.fragments)
@@ -94,7 +105,8 @@ class Content:
         return {**response, "modelVersion": self.asked.model.name, "responseId": name}
 
     def _candidate(self, parts: list[JSON], *, last: bool) -> JSON:
-        candidate: JSON = {"content": {**({"parts": parts} if parts else {}), "role": "model"}}
+        withheld = last and not parts and self.said.finish == "content_filter"
+        candidate: JSON = {"content": {} if withheld else {**({"parts": parts} if parts else {}), "role": "model"}}
         if last:
             candidate["finishReason"] = FINISH_REASONS.get(self.said.finish, self.said.finish)
             candidate |= self._judgement()
@@ -111,8 +123,10 @@ class Content:
     def _judgement(self) -> JSON:
         if self.said.finish != "content_filter":
             return {}
-        rating = {"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}
-        return {"safetyRatings": [rating]}
+        ratings: list[JSON] = [{"category": "HARM_CATEGORY_HATE_SPEECH", "probability": "HIGH", "blocked": True}]
+        for name in ("DANGEROUS_CONTENT", "HARASSMENT", "SEXUALLY_EXPLICIT"):
+            ratings.append({"category": f"HARM_CATEGORY_{name}", "probability": "NEGLIGIBLE"})
+        return {"safetyRatings": ratings}
 
     def _grounding(self) -> JSON:
         chunks: list[JSON] = []

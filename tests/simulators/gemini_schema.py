@@ -210,8 +210,8 @@ def _value(value: Any, kind: Kind, place: str) -> Any:
 
 
 def _scalar(given: Any, kind: str, place: str) -> Any:
-    value: Any = given
-    if not isinstance(given, _TYPES[kind]) or (isinstance(value, bool) and kind not in ("bool", "value")):
+    value: Any = int(given) if kind == "int32" and isinstance(given, float) and given.is_integer() else given
+    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind not in ("bool", "value")):
         raise invalid_value(place, "Struct" if kind == "struct" else f"TYPE_{kind.upper()}", value)
     if kind == "bytes":
         try:

@@ -45,8 +45,8 @@ class Completion:
         yield self._chunk({"role": "assistant", "content": ""})
         for thought in self.said.thoughts:
             for word in thought.words:
-                chunk = {"type": "thinking", "thinking": [{"type": "text", "text": word}]}
-                yield self._chunk({"content": [chunk]}, content=True)
+                yield self._chunk({"content": [self._thinking(word)]}, content=True)
+            yield self._chunk({"content": [{"type": "thinking", "thinking": []}]})
         for word in self.said.words:
             yield self._chunk({"content": word}, content=True)
         for chunk in self._references():
