@@ -58,7 +58,7 @@ def _parse_block(block: Json, where: str) -> Part | Signature:
     cache = parse_cache(block.get("cache_control"), f"{where}/cache_control")
     match block.get("type"):
         case "text":
-            cited = [citation for citation in block.get("citations") or [] if isinstance(citation, dict)]
+            cited = numbered(block.get("citations") or [], f"{where}/citations", lambda one, at: typed(one, dict, at))
             return Text(typed(block.get("text"), str, f"{where}/text"), tuple(map(parse_citation, cited)), cache=cache)
         case "image":
             return _parse_image(block, where, cache) or _opaque(block)

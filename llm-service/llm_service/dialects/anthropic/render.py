@@ -127,7 +127,7 @@ class AnthropicStreamRenderer(StreamRenderer):
         frames = b""
         if self._open != ("tool_use", piece.index):
             if piece.signature is not None:
-                frames += self._signature(sealed(piece.signature, of_call=True), among_calls=True)
+                frames += self._close() + self._signature(sealed(piece.signature, of_call=True), among_calls=True)
             block = {"type": "tool_use", "id": piece.id, "name": piece.name, "input": {}}
             frames += self._let("tool_use", piece.index, block, among_calls=True)
         if piece.arguments:

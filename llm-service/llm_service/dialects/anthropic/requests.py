@@ -71,7 +71,7 @@ def _untranslated(body: Json, output: Json) -> tuple[Json, Json]:
     rest = {name: value for name, value in body.items() if name not in known}
     if more := {name: output[name] for name in output if name not in ("effort", "format")}:
         rest["output_config"] = more
-    if (body.get("thinking") or {}).get("type") not in (None, "enabled", "disabled", "adaptive"):
+    if (optional(body, "thinking", dict, "") or {}).get("type") not in (None, "enabled", "disabled", "adaptive"):
         rest["thinking"] = body["thinking"]
     rest = {name: value for name, value in rest.items() if value not in (None, [], {})}
     hints = {name: value for name, value in rest.items() if name in HINTS or _forgets_thoughts(name, value)}

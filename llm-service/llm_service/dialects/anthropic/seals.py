@@ -24,7 +24,7 @@ def sealed(signature: Signature | None, *, of_call: bool = False) -> str:
     """As `signature` or `data` of a block; empty where there is none."""
     if signature is None:
         return ""
-    if signature.dialect == NAME:
+    if signature.dialect == NAME and not of_call:
         return signature.value
     return f"{_MARK}{_CALL if of_call else ''}{signature.dialect}.{signature.value}"
 

@@ -1,0 +1,466 @@
+"""Anthropic's requests ⇄ canonical ones, by hand and over recorded traffic."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_service.canonical.losses import Losses
+from llm_service.canonical.request import CompletionRequest, Signature
+from llm_service.dialects import ANTHROPIC, OPENAI
+from llm_service.errors import NotExpressible
+from shared.errors import Unprocessable
+from tests.llm_service.recordings import Recording, recordings
+
+Json = dict[str, Any]
+PIXEL = "iVBORw0KGgo="
+CITED = {
+    "type": "char_location",
+    "cited_text": "Green.",
+    "document_index": 0,
+    "document_title": "Grass",
+    "start_char_index": 0,
+    "end_char_index": 6,
+}
+EVERYTHING: Json = {
+    "model": "claude-sonnet-5",
+    "max_tokens": 2000,
+    "system": [
+        {"type": "text", "text": "Be brief."},
+        {"type": "text", "text": "And kind.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+    ],
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                {"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}},
+                {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+                {
+                    "type": "document",
+                    "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"},
+                    "title": "a.pdf",
+                    "context": "From Ana.",
+                    "citations": {"enabled": True},
+                    "cache_control": {"type": "ephemeral"},
+                },
+                {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Green."}},
+                {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+                {"type": "document", "source": {"type": "file", "file_id": "file_2"}},
+                {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
+                {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "x"}]},
+                {"type": "tomorrow", "x": 1},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "Let me look.", "signature": "sig=="},
+                {"type": "redacted_thinking", "data": "hidden=="},
+                {"type": "text", "text": "I look.", "citations": [CITED]},
+                {"type": "tool_use", "id": "toolu_1", "name": "see", "input": {"a": 1}},
+                {"type": "tool_use", "id": "toolu_2", "name": "see", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "toolu_1",
+                    "content": [
+                        {"type": "text", "text": "a cat"},
+                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                        {"type": "document", "source": {"type": "url", "url": "https://example.com/b.pdf"}},
+                        {"type": "search_result", "source": "s", "title": "t", "content": []},
+                    ],
+                },
+                {"type": "tool_result", "tool_use_id": "toolu_2", "content": "broken", "is_error": True},
+                {"type": "text", "text": "Well?", "cache_control": {"type": "ephemeral", "ttl": "5m"}},
+            ],
+        },
+        {"role": "system", "content": "Now in Portuguese."},
+        {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}]},
+        {"role": "user", "content": "Sure?"},
+    ],
+    "tools": [
+        {
+            "name": "see",
+            "description": "Looks.",
+            "input_schema": {"type": "object"},
+            "strict": True,
+            "defer_loading": True,
+            "cache_control": {"type": "ephemeral"},
+        },
+        {"type": "web_search_20260318", "name": "web_search", "max_uses": 2},
+    ],
+    "tool_choice": {"type": "tool", "name": "see", "disable_parallel_tool_use": True},
+    "output_config": {
+        "effort": "max",
+        "format": {"type": "json_schema", "schema": {"type": "object"}},
+        "task_budget": {"type": "tokens", "total": 20000},
+    },
+    "thinking": {"type": "enabled", "budget_tokens": 1024, "display": "summarized"},
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "top_k": 40,
+    "stop_sequences": ["END", "STOP"],
+    "service_tier": "standard_only",
+    "metadata": {"user_id": "ana"},
+    "cache_control": {"type": "ephemeral"},
+    "container": "container_1",
+    "context_management": {"edits": [{"type": "compact_20260112"}]},
+    "mcp_servers": [{"type": "url", "name": "x", "url": "https://example.com"}],
+    "fallbacks": [{"model": "claude-haiku-5-5"}],
+}
+
+
+def again(request: CompletionRequest, *, stream: bool = False) -> Json:
+    return ANTHROPIC.render_request(request, stream=stream, losses=Losses())
+
+
+def test_everything_that_the_dialect_can_say_survives_the_round_trip() -> None:
+    request = ANTHROPIC.parse_request(EVERYTHING)
+    assert again(request) == {**EVERYTHING, "stream": False}
+    assert ANTHROPIC.parse_request(again(request)) == request
+    assert msgspec.json.decode(msgspec.json.encode(request), type=CompletionRequest) == request
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        {"type": "disabled"},
+        {"type": "adaptive"},
+        {"type": "adaptive", "display": "omitted"},
+        {"type": "enabled", "budget_tokens": 2048},
+        {"type": "between_tools"},
+    ],
+)
+@pytest.mark.parametrize("choice", [{"type": "auto"}, {"type": "any"}, {"type": "none"}])
+def test_each_way_to_think_and_choose_survives(thinking: Json, choice: Json) -> None:
+    body = {
+        "model": "m",
+        "max_tokens": 10,
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "thinking": thinking,
+        "tool_choice": choice,
+        "stream": True,
+    }
+    assert again(ANTHROPIC.parse_request(body), stream=True) == body
+
+
+@pytest.mark.parametrize("recording", recordings("anthropic"), ids=str)
+def test_a_recorded_request_survives_the_round_trip(recording: Recording) -> None:
+    if "/v1/messages" not in recording.uri:
+        return
+    request = ANTHROPIC.parse_request(recording.request)
+    rendered = again(request)
+    limit = recording.request.get("max_tokens", rendered["max_tokens"])
+    assert ANTHROPIC.parse_request(rendered) == msgspec.structs.replace(request, max_output_tokens=limit)
+    assert len(rendered["messages"]) == len(recording.request["messages"])
+    assert rendered.keys() - {"max_tokens", "stream"} >= recording.request.keys() - {"max_tokens", "stream"}
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "/messages/0/role"),
+        ({"messages": [{"role": 3, "content": "x"}]}, "/messages/0/role"),
+        ({"messages": [{"role": "user", "content": 3}]}, "/messages/0/content"),
+        ({"messages": [{"role": "user"}]}, "/messages/0/content"),
+        ({"messages": ["x"]}, "/messages/0"),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "/messages/0/content/0/source"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "/messages/0/content/0/text"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "/messages/0/content/0/type"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]},
+            "/messages/0/content/0/tool_use_id",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": 3}]}]},
+            "/messages/0/content/0/cache_control",
+        ),
+        ({"system": 3}, "/system"),
+        ({"temperature": "hot"}, "/temperature"),
+        ({"top_k": 1.5}, "/top_k"),
+        ({"max_tokens": "many"}, "/max_tokens"),
+        ({"stop_sequences": [1]}, "/stop_sequences/0"),
+        ({"tools": [{"name": "x"}]}, "/tools/0/input_schema"),
+        ({"tool_choice": {"type": "maybe"}}, "/tool_choice"),
+        ({"thinking": {"type": "enabled"}}, "/thinking/budget_tokens"),
+        ({"thinking": "much"}, "/thinking"),
+        ({"output_config": {"format": {"type": "xml"}}}, "/output_config/format"),
+        ({"metadata": {"user_id": 3}}, "/metadata/user_id"),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named(change: Json, pointer: str) -> None:
+    with pytest.raises(Unprocessable) as refused:
+        ANTHROPIC.parse_request({"model": "m", "messages": [{"role": "user", "content": "x"}], **change})
+    assert refused.value.extra["errors"][0]["pointer"] == pointer
+    assert refused.value.extra["param"] == pointer.split("/")[1]
+
+
+def of_openai(**fields: Any) -> CompletionRequest:
+    return OPENAI.parse_request({"model": "m", "messages": [{"role": "user", "content": "x"}], **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"seed": 7}, "seed"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"presence_penalty": -1}, "presence_penalty"),
+        ({"logprobs": True}, "logprobs"),
+        ({"temperature": 1.5}, "temperature"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "x"},
+                            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+                        ],
+                    }
+                ]
+            },
+            "input_audio",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "x"},
+                            {"type": "file", "file": {"file_id": "file-of-openai"}},
+                        ],
+                    }
+                ]
+            },
+            "file_id",
+        ),
+        ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
+    ],
+)
+def test_what_anthropic_cannot_be_asked_is_refused_by_name_or_dropped_and_told(fields: Json, named: str) -> None:
+    request = of_openai(**fields)
+    with pytest.raises(NotExpressible) as refused:
+        ANTHROPIC.render_request(request, stream=False, losses=Losses())
+    assert refused.value.param == named
+    losses = Losses(allowed=[named])
+    body = ANTHROPIC.render_request(request, stream=False, losses=losses)
+    assert losses.fields == [named]
+    assert body == {"model": "m", "max_tokens": 8192, "messages": [{"role": "user", "content": "x"}], "stream": False}
+
+
+def test_what_asks_for_nothing_is_not_refused() -> None:
+    neutral = {"frequency_penalty": 0, "presence_penalty": 0, "logprobs": False, "top_p": 1, "stop": []}
+    assert again(of_openai(**neutral)) == again(of_openai())
+    assert again(of_openai(response_format={"type": "text"})) == again(of_openai())
+
+
+def test_openais_conversation_is_put_into_turns_that_alternate() -> None:
+    call = {"type": "function", "function": {"name": "see", "arguments": '{"a": 1}'}}
+    request = of_openai(
+        messages=[
+            {"role": "system", "content": "Be brief."},
+            {"role": "developer", "content": "Be kind."},
+            {"role": "user", "content": "Look."},
+            {"role": "user", "content": "Please."},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{**call, "id": "c.1"}, {**call, "id": "c2", "function": {"name": "f", "arguments": ""}}],
+            },
+            {"role": "tool", "tool_call_id": "c.1", "content": "a cat"},
+            {"role": "tool", "tool_call_id": "c2", "content": "a dog"},
+            {"role": "user", "content": "So?"},
+        ]
+    )
+    body = again(request)
+    assert body["system"] == [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert [block["text"] for block in body["messages"][0]["content"]] == ["Look.", "Please."]
+    assert body["messages"][1]["content"] == [
+        {"type": "tool_use", "id": "c_1", "name": "see", "input": {"a": 1}},
+        {"type": "tool_use", "id": "c2", "name": "f", "input": {}},
+    ]
+    results = body["messages"][2]["content"]
+    assert [block["type"] for block in results] == ["tool_result", "tool_result", "text"]
+    assert results[0] == {"type": "tool_result", "tool_use_id": "c_1", "content": "a cat"}
+
+
+def test_a_system_message_stays_where_anthropic_takes_one_and_moves_to_the_front_elsewhere() -> None:
+    def told(*roles: str) -> Json:
+        return again(of_openai(messages=[{"role": role, "content": f"{role} {n}"} for n, role in enumerate(roles)]))
+
+    kept = told("user", "system", "assistant", "user")
+    assert [turn["role"] for turn in kept["messages"]] == ["user", "system", "assistant", "user"]
+    assert "system" not in kept
+    moved = told("user", "assistant", "system", "user")
+    assert moved["system"] == "system 2"
+    assert [turn["role"] for turn in moved["messages"]] == ["user", "assistant", "user"]
+    between = told("user", "system", "user")
+    assert between["system"] == "system 1"
+    assert len(between["messages"]) == 1
+    assert told("system")["messages"] == [{"role": "user", "content": "system 0"}]
+
+
+def test_files_of_openai_are_documents() -> None:
+    def file(kind: str, content: str) -> Json:
+        file = {"file_data": f"data:{kind};base64,{content}", "filename": "a"}
+        body = again(of_openai(messages=[{"role": "user", "content": [{"type": "file", "file": file}]}]))
+        block: Json = body["messages"][0]["content"][0]
+        return block
+
+    assert file("application/pdf", "AAAA")["source"] == {
+        "type": "base64",
+        "media_type": "application/pdf",
+        "data": "AAAA",
+    }
+    assert file("text/csv", "YSxi")["source"] == {"type": "text", "media_type": "text/plain", "data": "a,b"}
+    assert file("text/csv", "YSxi")["title"] == "a"
+    for kind, content in (("application/msword", "AAAA"), ("text/plain", "_w=="), ("text/plain", "/w==")):
+        with pytest.raises(NotExpressible):
+            file(kind, content)
+
+
+def test_choices_efforts_schemas_and_limits_of_openai_are_said_in_anthropics_words() -> None:
+    tools = [{"type": "function", "function": {"name": "see", "strict": True}}]
+    schema = {"type": "object", "additionalProperties": False}
+    body = again(
+        of_openai(
+            tools=tools,
+            tool_choice="required",
+            parallel_tool_calls=False,
+            reasoning_effort="minimal",
+            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}},
+            max_completion_tokens=77,
+            stop="END",
+            user="ana",
+        )
+    )
+    assert body["tools"] == [{"name": "see", "input_schema": {"type": "object", "properties": {}}, "strict": True}]
+    assert body["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
+    assert body["thinking"] == {"type": "adaptive"}
+    assert body["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": schema}}
+    assert body["max_tokens"] == 77
+    assert body["stop_sequences"] == ["END"]
+    assert body["metadata"] == {"user_id": "ana"}
+    assert again(of_openai(reasoning_effort="none"))["thinking"] == {"type": "disabled"}
+    assert again(of_openai(tools=tools, parallel_tool_calls=True)).get("tool_choice") is None
+    assert again(of_openai(tools=tools, parallel_tool_calls=False))["tool_choice"]["disable_parallel_tool_use"] is True
+
+
+def test_arguments_that_are_no_json_are_told_as_anthropic_wants_and_come_back() -> None:
+    broken = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": '}}
+    request = of_openai(messages=[{"role": "assistant", "tool_calls": [broken]}])
+    body = again(request)
+    assert body["messages"][0]["content"][0]["input"] == {"INVALID_JSON": '{"a": '}
+    back = OPENAI.render_request(ANTHROPIC.parse_request(body), stream=False, losses=Losses())
+    assert back["messages"][0]["tool_calls"][0]["function"]["arguments"] == '{"a": '
+
+
+def test_hints_are_dropped_and_told_where_they_mean_nothing() -> None:
+    hints = {"cache_control": {"type": "ephemeral"}, "speed": "standard", "inference_geo": "eu"}
+    forgetting = {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **hints, **forgetting}
+    request = ANTHROPIC.parse_request(body)
+    losses = Losses()
+    OPENAI.render_request(request, stream=False, losses=losses)
+    assert set(losses.fields) >= {*hints, *forgetting}
+    assert again(request) == {**body, "stream": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"context_management": {"edits": [{"type": "compact_20260112"}]}},
+        {"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "x"}]},
+        {"container": "c"},
+        {"thinking": {"type": "between_tools"}},
+        {"fallbacks": [{"model": "claude-haiku-5-5"}]},
+    ],
+)
+def test_what_only_anthropic_can_do_is_not_asked_of_others(change: Json) -> None:
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **change}
+    with pytest.raises(NotExpressible) as refused:
+        OPENAI.render_request(ANTHROPIC.parse_request(body), stream=False, losses=Losses())
+    assert refused.value.param == next(iter(change))
+
+
+def test_thoughts_go_back_to_those_who_signed_them_only() -> None:
+    content = [
+        {"type": "thinking", "thinking": "mine", "signature": "abc"},
+        {"type": "thinking", "thinking": "theirs", "signature": "synapscale.gemini.xyz"},
+        {"type": "thinking", "thinking": "unsigned", "signature": ""},
+        {"type": "thinking", "thinking": "", "signature": "synapscale.call.gemini.of-the-call"},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        {"type": "redacted_thinking", "data": "synapscale.openai.hidden"},
+    ]
+    body = {"model": "m", "messages": [{"role": "assistant", "content": content}]}
+    mine, theirs, unsigned, call, redacted = ANTHROPIC.parse_request(body).messages[0].parts
+    assert mine.signature == Signature(dialect="anthropic", value="abc")  # type: ignore[union-attr] # by position
+    assert theirs.signature == Signature(dialect="gemini", value="xyz")  # type: ignore[union-attr]
+    assert unsigned.signature is None  # type: ignore[union-attr]
+    assert call.signature == Signature(dialect="gemini", value="of-the-call")  # type: ignore[union-attr]
+    assert redacted.redacted == Signature(dialect="openai", value="hidden")  # type: ignore[union-attr]
+    kept = [content[0], content[4]]
+    assert again(ANTHROPIC.parse_request(body))["messages"][0]["content"] == kept
+    assert ANTHROPIC.readdress(body, model="m", stream=False)["messages"][0]["content"] == kept
+
+
+def test_our_citations_are_taken_out_of_what_is_relayed() -> None:
+    ours = {"type": "web_search_result_location", "url": "https://a", "encrypted_index": "", "cited_text": ""}
+    block = {"type": "text", "text": "x", "citations": [ours, CITED]}
+    messages = [{"role": "assistant", "content": [block, {**block, "citations": [ours]}]}]
+    first, second = ANTHROPIC.readdress({"messages": messages}, model="m", stream=False)["messages"][0]["content"]
+    assert first == {**block, "citations": [CITED]}
+    assert second == {"type": "text", "text": "x"}
+    assert messages[0]["content"][0] is block  # type: ignore[index] # what came in is as it was
+
+
+def test_a_readdressed_request_keeps_what_nobody_knows_and_loses_what_is_ours() -> None:
+    body = {**EVERYTHING, "tomorrow": {"x": 1}, "routing": {}, "drop_params": True, "stream": True}
+    sent = ANTHROPIC.readdress(body, model="other", stream=True)
+    assert sent == {**EVERYTHING, "tomorrow": {"x": 1}, "stream": True, "model": "other"}
+    assert "fallbacks" not in ANTHROPIC.readdress({**body, "fallbacks": ["a"]}, model="m", stream=True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, value: Any = EVERYTHING) -> Any:
+    """The request with everything, somewhere of which something else stands."""
+    if isinstance(value, dict) and value and draw(st.integers(0, 5)):
+        name = draw(st.sampled_from(sorted(value)))
+        return {**value, name: draw(mutated(value[name]))}
+    if isinstance(value, list) and value and draw(st.integers(0, 5)):
+        at = draw(st.integers(0, len(value) - 1))
+        return [*value[:at], draw(mutated(value[at])), *value[at + 1 :]]
+    return draw(JSON)
+
+
+@settings(deadline=None)  # a loaded machine is no failure
+@given(mutated())
+def test_no_request_breaks_the_parser(body: Any) -> None:
+    if not isinstance(body, dict):
+        return
+    try:
+        request = ANTHROPIC.parse_request(body)
+    except Unprocessable:
+        return
+    for dialect in (ANTHROPIC, OPENAI):
+        msgspec.json.encode(dialect.render_request(request, stream=True, losses=Losses(allowed=True)))
+    ANTHROPIC.readdress(body, model="m", stream=True)
