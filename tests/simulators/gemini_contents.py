@@ -36,7 +36,7 @@ class Content:
         """The parts of one kind in a row joined, the signature of the text with it."""
         parts = _joined([part for part, _ in self._parts()])
         if self._signature and self.asked.model.signs:
-            parts[-1]["thoughtSignature"] = self._signature
+            [*filter(_spoken, parts)][-1]["thoughtSignature"] = self._signature
         return self._response(parts, output=self._spent.output - self._spent.reasoning, last=True)
 
     def events(self) -> Iterator[Event]:
@@ -178,6 +178,10 @@ def encode(response: JSON) -> str:
 
 def _event(response: JSON, *, content: bool = False) -> Event:
     return Event(encode(response), content=content)
+
+
+def _spoken(part: JSON) -> bool:
+    return "text" in part and "thought" not in part
 
 
 def _joined(parts: list[JSON]) -> list[JSON]:

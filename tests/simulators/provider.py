@@ -1,4 +1,17 @@
-"""What every simulated provider does with a request: check the key, route it, answer, or refuse in its own words."""
+"""What every simulated provider does with a request: check the key, route it, answer, or refuse in its own words.
+
+    async with AnthropicSimulator() as sim:                       # or OpenAI, Gemini, Mistral
+        client = AsyncAnthropic(base_url=sim.base_url, api_key=sim.api_key)
+        sim.will_answer("Hello.", says("", calls=[("get_time", {"zone": "UTC"})], thinking="Hm.", signature="c2ln"))
+        sim.will_fail("429-retry-after", Fault("cut", after=3))   # names are in faults.NAMED; one request each
+        ...                                                       # not scripted: an echo, see answers.answer
+        gate = sim.hold(after=2)                                  # two pieces, then silence until gate.release()
+        request = await sim.wait_for_request()                    # its headers, its body, when the client left
+        await request.disconnected.wait()
+        await sim.refuse()                                        # nobody listens, until `await sim.listen()`
+
+A model named `fault-<name>` fails by itself, one named `…-slow` is slow.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
