@@ -45,9 +45,9 @@ async def openai(sim: OpenAISimulator, said: str, *, stream: bool, **more: Any) 
     asked: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}], "tools": tools, **more}
     async with sdk_of(sim.base_url, sim.api_key) as sdk:
         if stream:
-            options = {"stream_options": {"include_usage": True}}
+            options = {"stream": True, "stream_options": {"include_usage": True}}
             state: Any = ChatCompletionStreamState()
-            async for chunk in await sdk.chat.completions.create(**asked, **options, stream=True):
+            async for chunk in await sdk.chat.completions.create(**{**asked, **options}):
                 state.handle_chunk(chunk)
             completion: Any = state.current_completion_snapshot
         else:

@@ -79,8 +79,9 @@ class Content:
             for thought in self.said.thoughts:
                 yield from (({"text": word, "thought": True}, 0) for word in thought.words)
         for at, word in enumerate(self.said.words):
-            signed = self._signature and at == 0 and not self.asked.model.signs
-            yield {"text": word, **({"thoughtSignature": self._signature} if signed else {})}, 1
+            first = self._signature and at == 0 and not self.asked.model.signs
+            carried = {"thoughtSignature": self._signature} if first else {}
+            yield {"text": word, **carried}, 1
         for image in self.said.images:
             yield {"inlineData": {"mimeType": image.media_type, "data": image.data}}, 1290
         for at, call in enumerate(self.said.calls):

@@ -214,11 +214,12 @@ def _scalar(given: Any, kind: str, place: str) -> Any:
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind not in ("bool", "value")):
         raise invalid_value(place, "Struct" if kind == "struct" else f"TYPE_{kind.upper()}", value)
     if kind == "bytes":
+        encoded = str(value)
         try:
-            base64.b64decode(value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4), validate=True)
+            base64.b64decode(encoded.replace("-", "+").replace("_", "/") + "=" * (-len(encoded) % 4), validate=True)
         except binascii.Error:
             raise Refusal(
-                f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed for \"{value[:60]}\""
+                f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed for \"{encoded[:60]}\""
             ) from None
     return value
 

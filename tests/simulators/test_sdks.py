@@ -7,7 +7,7 @@ import pytest
 from tests.simulators.answers import Answer, Citation, Image, Thought, Usage, says
 from tests.simulators.asking import SDKS, Sdk
 
-CALLS = [("get_weather", {"city": "São Paulo"}), ("f", {"list": [1, {"two": None}]})]
+CALLS: list[tuple[str, dict[str, Any]]] = [("get_weather", {"city": "São Paulo"}), ("f", {"list": [1, {"two": None}]})]
 FINISHES = {
     "OpenAI": {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter"},
     "Anthropic": {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"},
