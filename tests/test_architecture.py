@@ -108,9 +108,10 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "observed",
         "plan",
         "policy",
+        "spans",
         "timers",
         "turns",
-    },  # one concept each
+    },  # the heart of the service: one concept a file, and none of them is HTTP, SQL or JSON
     "llm_service/completions": {"writers"},  # how a stream is written to a client is neither rule nor schema
 }
 

@@ -16,6 +16,7 @@ from llm_service.completions.service import Completions, Order
 from llm_service.completions.writers import DialectWriter, NativeWriter, Writer
 from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.dialects.ingress import Ingress
+from llm_service.routing.spans import parent_of
 from shared.auth import Principal, requires
 from shared.disconnect import unless_client_leaves
 from shared.error_docs import ANTHROPIC_ERROR_DOCS, OPENAI_ERROR_DOCS
@@ -25,6 +26,10 @@ from shared.sse import EventStream
 router = APIRouter(tags=["llm"])
 openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 anthropic_router = APIRouter(tags=["anthropic clients"], responses=ANTHROPIC_ERROR_DOCS)
+
+
+def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
+    return Order(ingress=ingress, principal=principal, trace=parent_of(request.headers))
 
 
 async def completions(request: Request) -> Completions:
@@ -39,25 +44,40 @@ LlmInvoker = Annotated[Principal, Depends(requires("llm:invoke"))]
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
 async def create_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, Order(ingress=ingress, principal=principal), NativeWriter(ingress), service)
+    return await _answer(
+        request,
+        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
+        NativeWriter(ingress),
+        service,
+    )
 
 
 @openai_router.post("/v1/chat/completions", summary="Complete a chat (OpenAI)", **OPENAI_COMPLETION_DOCS)
 async def create_openai_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, Order(ingress=ingress, principal=principal), DialectWriter(ingress), service)
+    return await _answer(
+        request,
+        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
+        DialectWriter(ingress),
+        service,
+    )
 
 
 @router.post("/api/llm/messages", summary="Complete a conversation", **MESSAGE_DOCS)
 async def create_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
-    return await _answer(request, Order(ingress=ingress, principal=principal), NativeWriter(ingress), service)
+    return await _answer(
+        request,
+        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
+        NativeWriter(ingress),
+        service,
+    )
 
 
 @anthropic_router.post("/v1/messages", summary="Complete a conversation (Anthropic)", **ANTHROPIC_MESSAGE_DOCS)
 async def create_anthropic_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
-    order = Order(ingress=ingress, principal=principal)
+    order = _order(request, ingress, principal)
     named = {"request-id": request_id_of(request.scope)}  # as its SDKs call it
     return await _answer(request, order, DialectWriter(ingress), service, headers=named)
 

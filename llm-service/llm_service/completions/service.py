@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import msgspec
+from opentelemetry.context import Context
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Piece
@@ -31,6 +32,7 @@ class Order:
 
     ingress: Ingress
     principal: Principal
+    trace: Context | None = None
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -90,7 +92,8 @@ class Completions:
         ingress, attempts = order.ingress, order.attempts
         with self._live.use() as catalogue:
             planned = await plan(ingress, catalogue, self._observed, policy=order.principal.policy)
-            running = self._engine.run(ingress, planned, attempts, timeouts=catalogue.config.timeouts)
+            timeouts = catalogue.config.timeouts
+            running = self._engine.run(ingress, planned, attempts, timeouts=timeouts, parent=order.trace)
             async with aclosing(running) as run:
                 try:
                     committed = await anext(run)

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import TypeVar
 
+from opentelemetry.context import Context
+
 from llm_service.canonical.events import Ended, Finished, Piece, UsageCounted, bears_content
 from llm_service.canonical.losses import Losses
 from llm_service.catalogue.service import Target
@@ -40,7 +42,13 @@ class Engine:
         self._observed = observed
 
     async def run(
-        self, ingress: Ingress, plan: Plan, attempts: list[Attempt], *, timeouts: Timeouts
+        self,
+        ingress: Ingress,
+        plan: Plan,
+        attempts: list[Attempt],
+        *,
+        timeouts: Timeouts,
+        parent: Context | None = None,
     ) -> AsyncGenerator[Attempt | Piece]:
         """Yields the attempt that committed once, then the answer's pieces up to its end.
 
@@ -55,6 +63,7 @@ class Engine:
             timeouts=timeouts,
             deadline=min(asked / 1000, timeouts.deadline) if asked else timeouts.deadline,
             streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
+            parent=parent,
         )
         while (turn := turns.next()) is not None:
             committed = False

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
+from opentelemetry.context import Context
 
 from llm_service.catalogue.service import Target
 from llm_service.config import Timeouts
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers.keys import EVERY_MODEL, ApiKey
+from llm_service.routing import spans
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.observed import Observed, Seen
 from llm_service.routing.plan import Plan
@@ -31,11 +33,13 @@ class Turn:
     key: ApiKey | None
     timers: Timers
     seen: Seen
+    parent: Context | None
 
     @contextmanager
     def account(self) -> Iterator[None]:
         """Keeps the attempt's account, and that of its target and key, whatever becomes of the block."""
         attempt, started = self.attempt, time.monotonic()
+        span = spans.begin(attempt, parent=self.parent)
         attempt.result = "cancelled"  # unless it comes to an end of its own
         try:
             yield
@@ -49,6 +53,7 @@ class Turn:
         finally:
             attempt.total_ms = (time.monotonic() - started) * 1000
             self.seen.note(attempt)
+            spans.end(span, attempt)
 
 
 class Turns:
@@ -63,8 +68,9 @@ class Turns:
         timeouts: Timeouts,
         deadline: float,
         streams: Callable[[Target], bool],
+        parent: Context | None = None,
     ) -> None:
-        """`deadline` in seconds; `streams` says whether a target is asked for a stream."""
+        """`deadline` in seconds. `streams` tells whether a target is asked for a stream, `parent` the trace."""
         self._targets = deque(plan.targets)
         self._reroute_refused = plan.reroute_refused
         self._attempts = attempts
@@ -72,6 +78,7 @@ class Turns:
         self._timeouts = timeouts
         self._deadline = Deadline(deadline)
         self._streams = streams
+        self._parent = parent
         self._tried: list[ApiKey] = []
         self._retried = False
 
@@ -89,7 +96,7 @@ class Turns:
             attempt.key = key.name if key else None
             share = self._deadline.remaining / len(self._targets)
             timers = Timers(self._timeouts, self._deadline, stream=attempt.stream, silence=share)
-            return Turn(attempt, key, timers, seen)
+            return Turn(attempt, key, timers, seen, self._parent)
         return None
 
     async def after(self, turn: Turn, error: ProviderError) -> None:
