@@ -120,17 +120,21 @@ def accumulated(wire: bytes, *, strict: bool = True) -> Json:
         elif event["type"].startswith("content_block"):
             assert growing == event["index"]
             growing = None if event["type"] == "content_block_stop" else growing
-        read = check.validate_python(event) if strict else construct_type(type_=RawMessageStreamEvent, value=event)
-        snapshot = accumulate_event(event=read, current_snapshot=snapshot, json_bufs=buffers)
+        known: Any = (
+            check.validate_python(event) if strict else construct_type(type_=RawMessageStreamEvent, value=event)
+        )
+        snapshot = accumulate_event(event=known, current_snapshot=snapshot, json_bufs=buffers)
     assert snapshot is not None
     assert growing is None
-    return without_nulls(json.loads(json.dumps(snapshot.to_dict(mode="json", warnings=False))))
+    read: Json = without_nulls(snapshot.to_dict(mode="json", warnings=False))
+    return read
 
 
 def checked(whole: Json) -> Json:
     """A whole answer, by the SDK's own types."""
     Message.model_validate(whole)
-    return without_nulls(whole)
+    read: Json = without_nulls(whole)
+    return read
 
 
 def without_nulls(value: Any) -> Any:

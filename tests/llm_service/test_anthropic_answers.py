@@ -275,9 +275,10 @@ def test_a_body_that_is_no_answer_is_refused(body: bytes) -> None:
 @settings(deadline=None)  # a loaded machine is no failure
 @given(st.binary(max_size=60) | st.sampled_from(frames(as_stream(WHOLE))).map(lambda frame: frame.data))
 def test_no_bytes_break_the_parser(data: bytes) -> None:
-    for parse in (lambda: ANTHROPIC.stream_parser().read(Frame(data, "", data)), lambda: ANTHROPIC.parse_answer(data)):
-        with suppress(ProviderError):
-            parse()
+    with suppress(ProviderError):
+        ANTHROPIC.stream_parser().read(Frame(data, "", data))
+    with suppress(ProviderError):
+        ANTHROPIC.parse_answer(data)
     ANTHROPIC.parse_error(400, data)
 
 

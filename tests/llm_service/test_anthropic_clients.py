@@ -7,6 +7,7 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
+from anthropic.types import Message
 
 from tests.llm_service.anthropic_wire import (
     accumulated,
@@ -78,7 +79,7 @@ async def test_the_sdk_is_answered_by_openai(stream: bool, tmp_path: Path) -> No
         if stream:
             async with client.messages.stream(**asking("gpt-4o")) as answering:
                 text = "".join([piece async for piece in answering.text_stream])
-                answer = await answering.get_final_message()
+                answer: Message = await answering.get_final_message()
             assert text == ANSWER
         else:
             answer = await client.messages.create(**asking("gpt-4o"))

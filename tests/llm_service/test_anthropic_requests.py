@@ -423,7 +423,7 @@ def test_our_citations_are_taken_out_of_what_is_relayed() -> None:
     first, second = ANTHROPIC.readdress({"messages": messages}, model="m", stream=False)["messages"][0]["content"]
     assert first == {**block, "citations": [CITED]}
     assert second == {"type": "text", "text": "x"}
-    assert messages[0]["content"][0] is block  # type: ignore[index] # what came in is as it was
+    assert messages[0]["content"][0] is block  # what came in is as it was
 
 
 def test_a_readdressed_request_keeps_what_nobody_knows_and_loses_what_is_ours() -> None:
