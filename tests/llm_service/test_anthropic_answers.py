@@ -303,9 +303,9 @@ SIGNATURES = st.none() | st.builds(
 WORDS = st.text(min_size=1, max_size=6)
 EVENTS = st.one_of(
     st.builds(TextDelta, WORDS, st.integers(0, 2)),
+    st.tuples(st.builds(TextDelta, WORDS), st.builds(Cited, st.builds(Citation, url=WORDS, title=WORDS))),
     st.builds(ReasoningDelta, text=WORDS, signature=SIGNATURES),
     st.builds(RefusalDelta, WORDS),
-    st.builds(Cited, st.builds(Citation, url=WORDS, title=WORDS)),
     st.just(NativeAdded(Native(dialect="anthropic", value=FOUND))),
     st.builds(UsageCounted, st.builds(Usage, input_tokens=st.integers(9, 20), cached_input_tokens=st.integers(0, 9))),
 )
@@ -314,7 +314,7 @@ EVENTS = st.one_of(
 @settings(deadline=None)  # a loaded machine is no failure
 @given(st.lists(EVENTS, max_size=8), st.integers(0, 3), st.sampled_from(["stop", "length", "refusal"]), st.data())
 def test_any_events_are_a_stream_and_an_answer_that_agree(
-    said: list[Event], calls: int, reason: FinishReason, data: st.DataObject
+    said: list[Event | tuple[Event, ...]], calls: int, reason: FinishReason, data: st.DataObject
 ) -> None:
     """Calls come last, and mixed: each has its pieces in order, but among those of the others."""
     arguments = json.dumps({"x": "äé", "y": [1, 2]})
@@ -326,7 +326,8 @@ def test_any_events_are_a_stream_and_an_answer_that_agree(
         number = data.draw(st.sampled_from(sorted(waiting)))
         mixed.append(ToolCallDelta(index=number, arguments=waiting[number].pop(0)))
         waiting = {number: rest for number, rest in waiting.items() if rest}
-    events = [Started(id="a", model="m"), *said, *mixed, Finished(reason), Ended()]
+    flat = [event for one in said for event in (one if isinstance(one, tuple) else (one,))]
+    events = [Started(id="a", model="m"), *flat, *mixed, Finished(reason), Ended()]
     whole = checked(ANTHROPIC.render_answer(collected(events)))
     streamed = accumulated(rendered(ANTHROPIC, events))
     for one in (whole, streamed):

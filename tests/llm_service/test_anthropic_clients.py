@@ -272,7 +272,7 @@ async def test_a_conversation_goes_on_at_openai_after_anthropic_began_it(tmp_pat
             ),
         )
     assert accumulated(answer.content)["content"][0]["text"]
-    sent = sim.requests[-1].body
+    (sent,) = [request.body for request in sim.requests if request.method == "POST"]
     assert [turn["role"] for turn in sent["messages"]] == ["system", "user", "assistant", "tool"]
     assert sent["messages"][2]["tool_calls"][0]["id"] == "toolu_1"
     assert sent["messages"][3]["tool_call_id"] == "toolu_1"

@@ -51,7 +51,7 @@ async def test_an_openai_client_is_answered_by_anthropic(surface: str, stream: b
         assert body["usage"]["prompt_tokens_details"]["cached_tokens"] == 5
     assert answer.headers["x-synapscale-provider"] == "anthropic"
     (asked,) = stub.asked
-    assert asked["max_tokens"] == 8192
+    assert asked["max_tokens"] == 128_000  # as our own list has it, for Anthropic's is empty
     assert asked["temperature"] == 0.5
     assert asked["stream"] is True
     assert stub.paths == ["/v1/messages"]
@@ -107,7 +107,7 @@ async def test_a_models_own_limit_is_used_where_a_client_sets_none(tmp_path: Pat
         ("claude-sonnet-5", {}, {"type": "adaptive"}),
         ("claude-opus-4-8", {}, {"type": "adaptive"}),
         ("claude-opus-4-6-20260205", {}, {"type": "adaptive"}),
-        ("claude-haiku-4-5", {}, {"type": "enabled", "budget_tokens": 4096}),
+        ("claude-haiku-4-5", {}, {"type": "enabled", "budget_tokens": 24576}),
         ("claude-sonnet-4-20250514", {"max_tokens": 3000}, {"type": "enabled", "budget_tokens": 1500}),
         ("claude-opus-4-5-20251101", {"max_tokens": 100_000}, {"type": "enabled", "budget_tokens": 24576}),
         ("claude-3-7-sonnet-20250219", {"max_tokens": 500}, None),

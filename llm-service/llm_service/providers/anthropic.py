@@ -42,7 +42,7 @@ NOT_COUNTED = frozenset(
 class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
     """`base_url` has no `/v1`, as Anthropic's own SDKs have it.
 
-    Where a client sets no limit, an answer may be as long as the model's answers get: Anthropic tells with its list.
+    Where a client sets no limit, an answer may be as long as the model's answers get: Anthropic's list tells, or ours.
     """
 
     dialect = ANTHROPIC
@@ -60,13 +60,13 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
 
     def request_body(self, call: Call) -> Body:
         body = super().request_body(call)
-        return body if call.ingress.dialect is ANTHROPIC else self._translated(body, call.ingress.canonical)
+        return body if call.ingress.dialect is ANTHROPIC else self._translated(body, call)
 
-    def _translated(self, body: Body, request: CompletionRequest) -> Body:
+    def _translated(self, body: Body, call: Call) -> Body:
         """What the dialect says of every model, as this one takes it."""
-        model = body["model"]
-        if request.max_output_tokens is None:
-            body["max_tokens"] = self._most_tokens.get(model, body["max_tokens"])
+        model = call.model
+        if call.ingress.canonical.max_output_tokens is None:
+            body["max_tokens"] = self._most_tokens.get(model) or call.max_output_tokens or body["max_tokens"]
         if BUDGETED.match(model):
             body = _budgeted(body)
         return _with_one_system(body) if ONE_SYSTEM.match(model) else body

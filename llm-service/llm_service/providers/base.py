@@ -24,6 +24,8 @@ class Call:
     stream: bool
     connect_timeout: float
     key: ApiKey | None = None
+    max_output_tokens: int | None = None
+    """What the model can say at most, where that is known: for protocols in which a request has to name a limit."""
     losses: Losses = field(default_factory=Losses)
 
 

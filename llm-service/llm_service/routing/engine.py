@@ -167,5 +167,6 @@ def _call(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> Call:
         stream=turn.attempt.stream,
         connect_timeout=timeouts.connect,
         key=turn.key,
+        max_output_tokens=turn.attempt.target.facts.max_output_tokens,
         losses=losses,
     )

@@ -26,7 +26,7 @@ from llm_service.canonical.request import (
     ToolResult,
 )
 from llm_service.dialects.base import OURS
-from llm_service.dialects.openai.reasoning import seal_of_call, thought_of
+from llm_service.dialects.openai.reasoning import seal_of_call, thoughts_of
 from shared.errors import Unprocessable
 
 Json = dict[str, Any]
@@ -156,7 +156,7 @@ def _parse_assistant(message: Json, content: tuple[Part, ...], where: str) -> tu
 def _parse_thoughts(message: Json, where: str) -> list[Part]:
     """The details say all that the text says, and more."""
     details = message.get("reasoning_details")
-    if isinstance(details, list) and (thoughts := [one for detail in details if (one := thought_of(detail))]):
+    if isinstance(details, list) and (thoughts := thoughts_of(details)):
         return list(thoughts)
     text = message.get("reasoning_content") or message.get("reasoning")
     return [Reasoning(text=_typed(text, str, f"{where}/reasoning_content"))] if text else []

@@ -6,6 +6,8 @@ call is where Google's own compatible endpoint has it, `extra_content.google.tho
 
 from typing import Any
 
+import msgspec
+
 from llm_service.canonical.events import ReasoningDelta
 from llm_service.canonical.request import Reasoning, Signature
 
@@ -31,6 +33,22 @@ def detail_of(thought: Reasoning | ReasoningDelta, *, index: int) -> Json | None
         "format": written,
         "index": index,
     }
+
+
+def thoughts_of(details: list[Any]) -> list[Reasoning]:
+    """Clients that put a stream's pieces into one list bring back pieces: those of one `index` are one thought."""
+    thoughts: list[Reasoning] = []
+    before: Any = None
+    for detail in details:
+        if (thought := thought_of(detail)) is None:
+            continue
+        number = detail.get("index")
+        grows = number is not None and number == before and not (thoughts[-1].signature or thoughts[-1].redacted)
+        if grows and thought.redacted is None:
+            thought = msgspec.structs.replace(thought, text=thoughts.pop().text + thought.text)
+        thoughts.append(thought)
+        before = number
+    return thoughts
 
 
 def thought_of(detail: Any) -> Reasoning | None:
