@@ -23,6 +23,7 @@ class Kind(StrEnum):
     OVERLOADED = "provider_overloaded"
     NOT_EXPRESSIBLE = "not_expressible"
     CIRCUIT_OPEN = "provider_circuit_open"
+    NO_ANSWER = "provider_no_answer"
 
 
 class ProviderError(Exception):

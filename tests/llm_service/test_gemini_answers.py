@@ -159,10 +159,13 @@ def test_an_answer_with_calls_ends_for_them_even_if_the_call_came_chunks_before(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (part_answer(reason="MALFORMED_FUNCTION_CALL", finishMessage="Malformed function call: print("), Kind.SERVER),
-        (part_answer({"text": "So"}, reason="UNEXPECTED_TOOL_CALL"), Kind.SERVER),
-        (part_answer(reason="OTHER"), Kind.SERVER),
-        (part_answer(reason="NO_IMAGE"), Kind.SERVER),
+        (
+            part_answer(reason="MALFORMED_FUNCTION_CALL", finishMessage="Malformed function call: print("),
+            Kind.NO_ANSWER,
+        ),
+        (part_answer({"text": "So"}, reason="UNEXPECTED_TOOL_CALL"), Kind.NO_ANSWER),
+        (part_answer(reason="OTHER"), Kind.NO_ANSWER),
+        (part_answer(reason="NO_IMAGE"), Kind.NO_ANSWER),
         (part_answer(reason="MISSING_THOUGHT_SIGNATURE"), Kind.BAD_REQUEST),
         ({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {}}, Kind.CONTENT_FILTER),
         ({"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}, Kind.OVERLOADED),
@@ -333,6 +336,10 @@ def quota(
     return json.dumps({"error": {"code": code, "message": message, "status": status, "details": details}}).encode()
 
 
+def precondition(message: str) -> bytes:
+    return quota(message=message, code=400, status="FAILED_PRECONDITION")
+
+
 INFO = "type.googleapis.com/google.rpc."
 INVALID_KEY = quota(
     {"@type": INFO + "ErrorInfo", "reason": "API_KEY_INVALID"},
@@ -350,7 +357,14 @@ TOO_LONG = "The input token count (1200293) exceeds the maximum number of tokens
         (400, quota(message="API key expired. Please renew.", code=400, status="INVALID_ARGUMENT"), Kind.CREDENTIALS),
         (400, quota(message=TOO_LONG, code=400, status="INVALID_ARGUMENT"), Kind.CONTEXT_OVERFLOW),
         (400, quota(message="Unknown name.", code=400, status="INVALID_ARGUMENT"), Kind.BAD_REQUEST),
-        (400, quota(message="User location", code=400, status="FAILED_PRECONDITION"), Kind.CREDENTIALS),
+        (400, precondition("User location is not supported for the API use."), Kind.CREDENTIALS),
+        (400, precondition("The File x is not in an ACTIVE state and usage is not allowed."), Kind.BAD_REQUEST),
+        (
+            400,
+            quota(message='Invalid value "API key not valid"', code=400, status="INVALID_ARGUMENT"),
+            Kind.BAD_REQUEST,
+        ),
+        (403, quota(message="CachedContent not found", code=403, status="PERMISSION_DENIED"), Kind.BAD_REQUEST),
         (403, quota(code=403, status="PERMISSION_DENIED"), Kind.CREDENTIALS),
         (403, quota(message="You may not access the File x", code=403, status="PERMISSION_DENIED"), Kind.BAD_REQUEST),
         (404, quota(code=404, status="NOT_FOUND"), Kind.MODEL_UNKNOWN),

@@ -1,6 +1,7 @@
 """Reading `generateContent` as Gemini does, refusals included."""
 
 import json
+import base64
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from tests.simulators.gemini_errors import Refusal, rule
 from tests.simulators.gemini_models import Model
 from tests.simulators.gemini_schema import read
 
-UNSIGNED = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
-"""What Google takes in place of a signature: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs."""
+_WORDS = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
+UNSIGNED = (*_WORDS, *(base64.b64encode(word.encode()).decode() for word in _WORDS))
+"""What Google takes in place of a signature, as its page writes it and as its SDK does, which encodes all bytes:
+https://ai.google.dev/gemini-api/docs/thought-signatures#faqs."""
 _IMAGES = "image/"
 
 

@@ -25,6 +25,7 @@ POLICIES: dict[Kind, Policy] = {
     Kind.TRUNCATED: Policy("any", retry=True),
     Kind.TIMEOUT: Policy("any"),  # silence is not asked twice
     Kind.INVALID_ANSWER: Policy("any"),
+    Kind.NO_ANSWER: Policy("any", retry=True),  # the model lost its way, perhaps in this request alone
     Kind.RATE_LIMITED: Policy("any", rotate=True),
     Kind.CREDENTIALS: Policy("any", rotate=True),
     Kind.CIRCUIT_OPEN: Policy("any"),

@@ -23,7 +23,6 @@ KIND_OF_STATUS = {
 KIND_OF_NAME = {
     "UNAUTHENTICATED": Kind.CREDENTIALS,
     "PERMISSION_DENIED": Kind.CREDENTIALS,
-    "FAILED_PRECONDITION": Kind.CREDENTIALS,  # billing, or the key's region: another provider may do
     "NOT_FOUND": Kind.MODEL_UNKNOWN,
     "RESOURCE_EXHAUSTED": Kind.RATE_LIMITED,
     "UNAVAILABLE": Kind.OVERLOADED,
@@ -32,12 +31,14 @@ KIND_OF_NAME = {
     "INTERNAL": Kind.SERVER,
     "UNKNOWN": Kind.SERVER,
 }
-"""`error.status`; INVALID_ARGUMENT and OUT_OF_RANGE follow the number."""
+"""`error.status`; those that are the request's own fault follow the number."""
 KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "SERVICE_DISABLED"})
-OF_THE_KEY = re.compile(r"api key (not valid|expired|not found)|reported as leaked", re.IGNORECASE)
+OF_THE_KEY = re.compile(r"(your )?api key (not valid|expired|not found|was reported)", re.IGNORECASE)
+OF_THE_ACCOUNT = re.compile(r"user location is not supported|.*\b(billing|free tier)\b", re.IGNORECASE)
+"""How messages begin: what a client wrote may be quoted further on, and must not put the key to rest."""
 OF_THE_WINDOW = re.compile(r"token count.*exceed|exceeds the maximum number of tokens", re.IGNORECASE | re.DOTALL)
 OF_THE_PURSE = re.compile(r"credits? (are|is) depleted|spending cap|billing account", re.IGNORECASE)
-OF_A_FILE = re.compile(r"access the file|file .* not exist", re.IGNORECASE)
+OF_A_FILE = re.compile(r"access the file|file .* not exist|cachedcontent", re.IGNORECASE)
 NOT_FROM_THE_API = (404, 405)
 """Without an error object: the address is wrong, or something else answers there; the client is not to blame."""
 LONGEST_EXCERPT = 200
@@ -82,8 +83,10 @@ def _is_list(error: Json) -> bool:
 
 def _kind(status: int, name: str, message: str, details: list[Json]) -> Kind:
     reasons = {str(one.get("reason")) for one in details}
-    if reasons & KEY_REASONS or OF_THE_KEY.search(message):
+    if reasons & KEY_REASONS or OF_THE_KEY.match(message):
         return Kind.CREDENTIALS  # an invalid key is a 400 here
+    if name == "FAILED_PRECONDITION" and OF_THE_ACCOUNT.match(message):
+        return Kind.CREDENTIALS  # another provider may do
     if status == 400 and OF_THE_WINDOW.search(message):
         return Kind.CONTEXT_OVERFLOW
     if status == 429 and OF_THE_PURSE.search(message):

@@ -57,10 +57,10 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "CONTINUATION": "pause",
 }
 FAILURES = {
-    "MALFORMED_FUNCTION_CALL": Kind.SERVER,
-    "MALFORMED_RESPONSE": Kind.SERVER,
-    "UNEXPECTED_TOOL_CALL": Kind.SERVER,
-    "TOO_MANY_TOOL_CALLS": Kind.SERVER,
+    "MALFORMED_FUNCTION_CALL": Kind.NO_ANSWER,
+    "MALFORMED_RESPONSE": Kind.NO_ANSWER,
+    "UNEXPECTED_TOOL_CALL": Kind.NO_ANSWER,
+    "TOO_MANY_TOOL_CALLS": Kind.NO_ANSWER,
     "MISSING_THOUGHT_SIGNATURE": Kind.BAD_REQUEST,
 }
 """Reasons for which there is no answer: the model, or the request, went wrong. Any other reason (`OTHER`, and what is
@@ -199,7 +199,7 @@ class _Reading:
         known = FINISH_REASONS.get(native)
         if known is None and (native in FAILURES or not self._said):
             told = message or "The model did not come to an answer."
-            raise ProviderError(FAILURES.get(native, Kind.SERVER), f"{native}: {told}")
+            raise ProviderError(FAILURES.get(native, Kind.NO_ANSWER), f"{native}: {told}")
         if self._calls and known in (None, "stop"):
             return Finished("tool_calls", native=native)
         return Finished(known or "stop", native=native)

@@ -43,7 +43,6 @@ class _Request(_Wire):
     tools: list[Json] | None = None
     tool_config: Json | None = None
     generation_config: Json | None = None
-    labels: dict[str, str] | None = None
     service_tier: str | None = None
 
 
@@ -113,8 +112,8 @@ def parse_request(body: Json) -> CompletionRequest:
         top_logprobs=config.logprobs,
         thinking=_thinking(config.thinking_config),
         service_tier=asked.service_tier,
-        metadata=asked.labels,
         extra=_extra(body, config_body, config),
+        hints=Native(dialect="gemini", value={"labels": body["labels"]}) if body.get("labels") else None,
     )
 
 
@@ -187,7 +186,7 @@ def _thinking(config: _Thinking | None) -> Thinking | None:
 
 def _extra(body: Json, config_body: Json, config: _Config) -> Native | None:
     """What has no canonical name, at its place. Neutral values are left out."""
-    extra = {name: value for name, value in body.items() if name not in _Request.__struct_encode_fields__}
+    extra = {name: value for name, value in body.items() if name not in (*_Request.__struct_encode_fields__, "labels")}
     beside = {name: value for name, value in config_body.items() if name not in _Config.__struct_encode_fields__}
     if beside.get("responseModalities") in (["TEXT"], ["text"]):
         del beside["responseModalities"]

@@ -1,6 +1,5 @@
 """Canonical requests written as Gemini's `generateContent` (https://ai.google.dev/api/generate-content)."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +31,6 @@ USUAL_TIERS = ("auto", "default", "standard", "standard_only")
 MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "function": "ANY"}
 NOTHING = {"role": "user", "parts": [{"text": ""}]}
 """A conversation needs a user's turn, and one before the model's first call."""
-_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
-"""How keys and values of `labels` have to look."""
 
 
 def render_request(request: CompletionRequest, *, losses: Losses) -> Json:
@@ -176,11 +173,8 @@ def _render_account(request: CompletionRequest, body: Json, losses: Losses) -> N
             body["serviceTier"] = SERVICE_TIERS[tier]
         elif tier not in USUAL_TIERS:
             losses.ignore("service_tier")
-    if labels := request.metadata:
-        if all(_LABEL.fullmatch(key) and _LABEL.fullmatch(value) for key, value in labels.items()):
-            body["labels"] = labels
-        else:
-            losses.ignore("metadata")
+    if request.metadata:
+        losses.ignore("metadata")
     if request.user:
         losses.ignore("user")
 
