@@ -1,7 +1,7 @@
 """Reading `generateContent` as Gemini does, refusals included."""
 
-import json
 import base64
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
