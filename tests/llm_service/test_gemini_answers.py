@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event, Finished, Started, TextDelta, ToolCallDelta
-from llm_service.canonical.request import Audio, Image, Opaque, Reasoning, Signature, Text
+from llm_service.canonical.request import Audio, Image, Opaque, Reasoning, Signature, Text, ToolCall
 from llm_service.dialects import GEMINI
 from llm_service.errors import Kind, ProviderError
 from shared.errors import Unavailable
@@ -244,22 +244,22 @@ GROUNDING = {
         {"retrievedContext": {"text": "Faz sol.", "fileSearchStore": "fileSearchStores/1"}},
     ],
     "groundingSupports": [
-        {"segment": {"startIndex": 6, "endIndex": 15, "text": "São Luís"}, "groundingChunkIndices": [0, 1, 9]},
+        {"segment": {"startIndex": 23, "endIndex": 33, "text": "São Luís"}, "groundingChunkIndices": [0, 1, 9]},
         {"segment": {"text": "not in it"}, "groundingChunkIndices": [0]},
     ],
 }
 
 
 def test_sources_are_cited_at_their_characters() -> None:
-    text = "Olá, São Luís!"
-    start = text.index("São")
+    text = "Olá, São Luís! Sim, São Luís."
+    start = text.rindex("São")
     answers = [
         collected(whole(part_answer({"text": text}, groundingMetadata=GROUNDING))),
         collected(
             streamed(
                 sse(
                     part_answer({"text": text[:7]}, reason=None, groundingMetadata={}),
-                    part_answer({"text": text[7:]}, reason=None),
+                    part_answer({"text": text[7:]}, reason=None, groundingMetadata=GROUNDING),
                     part_answer({"text": "", "thoughtSignature": "c2VhbA=="}, groundingMetadata=GROUNDING),
                 )
             )
@@ -320,6 +320,23 @@ def test_a_call_that_comes_in_pieces_is_written_whole() -> None:
         ("c1", "g", "{}"),
     ]
     assert answer.finished == Finished("tool_calls", native="STOP")
+
+
+def test_what_follows_a_call_is_written_after_it() -> None:
+    events: list[Event] = [
+        ToolCallDelta(index=0, id="c0", name="f", arguments="{}"),
+        TextDelta("So."),
+        Finished("stop"),
+    ]
+    renderer = GEMINI.stream_renderer({"model": "gemini-3"})
+    parts = collected(streamed(b"".join(map(renderer.render, events)) + renderer.end())).parts
+    assert [type(part) for part in parts] == [ToolCall, Text]
+
+
+def test_further_candidates_are_not_mixed_into_the_first() -> None:
+    answer = part_answer({"text": "one"})
+    answer["candidates"].append({"content": {"parts": [{"text": "two"}]}, "index": 1, "finishReason": "STOP"})
+    assert collected(whole(answer)).text == "one"
 
 
 def test_a_stream_that_failed_says_so_as_google_does() -> None:
@@ -385,7 +402,8 @@ def test_an_error_is_of_the_kind_that_its_words_say(status: int, body: bytes, ki
     error = GEMINI.parse_error(status, body)
     assert error.kind is kind
     assert error.status == status
-    assert error.message
+    assert ("Quota exceeded." in error.message) is (b'"Quota exceeded."' in body)
+    assert not error.message.startswith("The provider answered") or not body.startswith(b"[")
 
 
 def test_the_wait_and_the_field_are_read_from_the_details() -> None:

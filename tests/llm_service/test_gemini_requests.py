@@ -146,6 +146,7 @@ def test_everything_that_the_dialect_can_say_survives_the_round_trip() -> None:
     body = GEMINI.render_request(request, stream=False, losses=Losses())
     assert body == {name: value for name, value in EVERYTHING.items() if name != "model"}
     assert GEMINI.parse_request({**body, "model": EVERYTHING["model"]}) == request
+    assert [tool.strict for tool in request.tools if isinstance(tool, Tool)] == [True, True]
 
 
 def test_names_with_underscores_are_understood_and_contents_are_not_touched() -> None:
