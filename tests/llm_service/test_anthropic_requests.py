@@ -296,6 +296,13 @@ def test_openais_conversation_is_put_into_turns_that_alternate() -> None:
     assert results[0] == {"type": "tool_result", "tool_use_id": "c_1", "content": "a cat"}
 
 
+def test_results_come_first_in_the_turn_after_a_call() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [{"role": "user", "content": "And?"}, {"role": "tool", "tool_call_id": "c1", "content": "a cat"}]
+    body = again(of_openai(messages=[{"role": "assistant", "tool_calls": [call]}, *said]))
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_result", "text"]
+
+
 def test_a_system_message_stays_where_anthropic_takes_one_and_moves_to_the_front_elsewhere() -> None:
     def told(*roles: str) -> Json:
         return again(of_openai(messages=[{"role": role, "content": f"{role} {n}"} for n, role in enumerate(roles)]))
