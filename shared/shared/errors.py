@@ -37,6 +37,10 @@ class DomainError(Exception):
         return {}
 
 
+class ReaderLeft(OSError):
+    """What `send` raises within a process once nobody reads any more, as servers do since ASGI 2.4."""
+
+
 class MalformedRequest(DomainError):
     status, code, title = 400, "malformed_request", "The request cannot be read"
 
@@ -287,6 +291,8 @@ def install_error_handlers(app: FastAPI) -> None:
         return answer
 
     async def unexpected(request: Request, error: Exception) -> Response:
+        if isinstance(error, ReaderLeft):
+            return Response(status_code=499)  # nobody will see it
         log.error("unexpected error", path=request.scope["path"], exc_info=error)
         return error_response(
             DomainError("This is our fault; the request id finds it in the logs."), scope=request.scope

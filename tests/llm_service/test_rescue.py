@@ -60,6 +60,15 @@ async def test_a_refused_key_is_taken_out(tmp_path: Path) -> None:
         assert asked_with(sim).count("sk-wrong") == 1
 
 
+async def test_with_all_keys_refused_the_next_client_is_told_so_too(tmp_path: Path) -> None:
+    """And not that some limit is reached: nothing that the client does would help."""
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": keyed(sim, {"key": "sk-wrong"})}) as llm:
+        answers = [await llm.post(SURFACES[1], json=asking()) for _ in range(2)]
+        assert asked_with(sim) == ["sk-wrong"]
+    assert [answer.status_code for answer in answers] == [502, 502]
+    assert {answer.json()["code"] for answer in answers} == {"provider_rejected_credentials"}
+
+
 async def test_a_circuit_opens_and_the_next_provider_answers_without_waiting(tmp_path: Path) -> None:
     with nothing_listens() as nowhere:
         dead = {"type": "openai", "base_url": nowhere, "api_key": "k", "models": ["gpt-4o"]}

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
+from shared.errors import ReaderLeft, install_error_handlers
 from shared.http.inprocess import QUEUE_SIZE, App, InProcessTransport
 
 
@@ -119,7 +122,7 @@ async def test_a_reader_that_leaves_is_noticed_by_receive_and_by_send() -> None:
         await piece(send, b"one")
         assert (await receive())["type"] == "http.disconnect"
         noticed.set()
-        with pytest.raises(OSError, match="left"):
+        with pytest.raises(ReaderLeft):
             await piece(send, b"two")
         refused.set()
 
@@ -128,6 +131,36 @@ async def test_a_reader_that_leaves_is_noticed_by_receive_and_by_send() -> None:
             pass
         await asyncio.wait_for(noticed.wait(), 5)
         await asyncio.wait_for(refused.wait(), 5)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_no_error_of_ours() -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+    service = FastAPI()
+    install_error_handlers(service)
+
+    @service.get("/")
+    async def slow() -> str:
+        asked.set()
+        await left.wait()
+        return "late"
+
+    ended = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await service(scope, receive, send)
+        finally:
+            ended.set()
+
+    async with client(app) as http:
+        asking = asyncio.create_task(http.get("/"))
+        await asyncio.wait_for(asked.wait(), 5)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        with capture_logs() as logs:
+            left.set()
+            await asyncio.wait_for(ended.wait(), 5)
+    assert logs == []
 
 
 async def test_a_caller_that_is_cancelled_before_the_answer_is_noticed() -> None:

@@ -5,7 +5,10 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from llm_service.errors import Kind
+
 EVERY_MODEL = ""
+AWAKE = (0.0, Kind.RATE_LIMITED)
 MOST_MODELS = 1000
 """Models that a key is remembered to rest for; names of models come from clients."""
 
@@ -17,23 +20,29 @@ class ApiKey:
     name: str
     secret: str = field(repr=False)
     weight: int = 1
-    _rests: dict[str, float] = field(default_factory=dict, repr=False)
-    """Until when (by the monotonic clock), for which model."""
+    _rests: dict[str, tuple[float, Kind]] = field(default_factory=dict, repr=False)
+    """Until when (by the monotonic clock) and why, for which model."""
 
-    def rest(self, seconds: float, *, model: str = EVERY_MODEL) -> None:
+    def rest(self, seconds: float, why: Kind, *, model: str = EVERY_MODEL) -> None:
         if len(self._rests) >= MOST_MODELS:
             self._rests.clear()
-        self._rests[model] = max(self._rests.get(model, 0.0), time.monotonic() + seconds)
+        self._rests[model] = max(self._rests.get(model, AWAKE), (time.monotonic() + seconds, why))
 
     def rested_in(self, model: str = EVERY_MODEL) -> float:
         """Seconds until it may be used for `model`; 0 where it may now."""
-        until = max(self._rests.get(EVERY_MODEL, 0.0), self._rests.get(model, 0.0))
-        return max(0.0, until - time.monotonic())
+        return max(0.0, self._rest(model)[0] - time.monotonic())
+
+    def why(self, model: str) -> Kind:
+        """What made it rest for `model`."""
+        return self._rest(model)[1]
 
     @property
     def longest_rest(self) -> float:
         """Seconds until it may be used for every model."""
-        return max([0.0, *(until - time.monotonic() for until in self._rests.values())])
+        return max([0.0, *(until - time.monotonic() for until, _ in self._rests.values())])
+
+    def _rest(self, model: str) -> tuple[float, Kind]:
+        return max(self._rests.get(EVERY_MODEL, AWAKE), self._rests.get(model, AWAKE))
 
 
 class Keys:
@@ -49,6 +58,6 @@ class Keys:
             return able[0] if able else None
         return random.choices(able, [key.weight for key in able])[0]  # noqa: S311 # a share of traffic, no secret
 
-    def rested_in(self, model: str) -> float:
-        """Seconds until the first key may be used for `model`; 0 where one may now, or none is needed."""
-        return min((key.rested_in(model) for key in self.all), default=0.0)
+    def first_rested(self, model: str) -> ApiKey:
+        """The one that may be used for `model` first; there must be one."""
+        return min(self.all, key=lambda key: key.rested_in(model))

@@ -131,8 +131,9 @@ def _unable(target: Target, key: ApiKey | None, seen: Seen) -> ProviderError | N
     """Why the target is not even asked; asking the breaker is last, as it may let a probe pass."""
     name, keys = target.provider.name, target.provider.keys
     if key is None and keys.all:
+        first = keys.first_rested(target.model)
         message = f"All keys of {name} rest: the provider limited or refused them a moment ago."
-        return ProviderError(Kind.RATE_LIMITED, message, retry_after=keys.rested_in(target.model))
+        return ProviderError(first.why(target.model), message, retry_after=first.rested_in(target.model))
     if not seen.breaker.allows():
         message = f"{name} failed too often a moment ago, and is left alone."
         return ProviderError(Kind.CIRCUIT_OPEN, message, retry_after=max(1.0, seen.breaker.opens_in))
@@ -144,9 +145,9 @@ def _rest(key: ApiKey | None, model: str, error: ProviderError) -> None:
     if key is None:
         return
     if error.kind is Kind.RATE_LIMITED:
-        key.rest(min(error.retry_after or LIMITED_FOR, LONGEST_REST), model=model)
+        key.rest(min(error.retry_after or LIMITED_FOR, LONGEST_REST), error.kind, model=model)
     elif error.kind is Kind.CREDENTIALS:
-        key.rest(REFUSED_FOR, model=model if error.status == 403 else EVERY_MODEL)
+        key.rest(REFUSED_FOR, error.kind, model=model if error.status == 403 else EVERY_MODEL)
 
 
 def _window(target: Target) -> int:

@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 from starlette.types import Message, Receive, Scope, Send
 
+from shared.errors import ReaderLeft
+
 QUEUE_SIZE = 16
 """Pieces of an answer that wait for a slow reader before the app has to."""
 
@@ -95,7 +97,7 @@ class _Exchange:
 
     async def _send(self, message: Message) -> None:
         if self._reader_left.is_set():
-            raise OSError("The reader has left.")  # what ASGI 2.4 servers do
+            raise ReaderLeft
         if message["type"] == "http.response.start":
             self._start.set_result(message)
             return
