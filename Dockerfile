@@ -2,7 +2,7 @@
 # SERVICE is a folder of the workspace; `launcher` is the one that migrates.
 FROM python:3.13-slim AS build
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PROJECT_ENVIRONMENT=/app/.venv
-RUN pip install --no-cache-dir --quiet --root-user-action=ignore uv==0.13.9 && mkdir /app /data && python -m venv /app/.venv
+RUN pip install --no-cache-dir --quiet --root-user-action=ignore uv==0.13.9 && mkdir /app /data /ledger && python -m venv /app/.venv
 WORKDIR /src
 COPY . .
 RUN cp -r config alembic.ini migrations /app/
@@ -16,9 +16,10 @@ RUN test "$SERVICE" != auth-service \
   && install -m 755 .synapscale-command /app/.venv/bin/synapscale)
 
 FROM python:3.13-slim
-# Nothing in the image is writable for its user but /data.
+# Nothing in the image is writable for its user but /data, and /ledger where llm-service's usage waits for PostgreSQL.
 RUN useradd --system --uid 10001 --home-dir /app --no-create-home synapscale
 COPY --from=build --chown=synapscale /data /data
+COPY --from=build --chown=synapscale /ledger /ledger
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SYNAPSCALE_DATA_DIR=/data
 EXPOSE 8000

@@ -18,9 +18,13 @@ import chat_service.generations.models
 import chat_service.idempotency
 import chat_service.messages.models
 import chat_service.tables
+import llm_service.ledger.models
+import llm_service.limits.models
+import llm_service.tables
 
 METADATA: list[MetaData] = [
     auth_service.tables.Base.metadata,
     chat_service.tables.Base.metadata,
+    llm_service.tables.Base.metadata,
 ]
 SCHEMAS = frozenset(str(metadata.schema) for metadata in METADATA)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import auth_service.tables
 import chat_service.tables
+import llm_service.tables
 from auth_service.organizations.models import Organization
 from migrations.metadata import METADATA
 
-BASES = (auth_service.tables.Base, chat_service.tables.Base)
+BASES = (auth_service.tables.Base, chat_service.tables.Base, llm_service.tables.Base)
 
 assert [base.metadata for base in BASES] == METADATA, "a service has joined"
 MAPPERS = [mapper for base in BASES for mapper in base.registry.mappers]

@@ -112,7 +112,9 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "timers",
         "turns",
     },  # the heart of the service: one concept a file, and none of them is HTTP, SQL or JSON
-    "llm_service/completions": {"writers"},  # how a stream is written to a client is neither rule nor schema
+    # How a stream is written to a client is neither rule nor schema; who pays for a request, and what it may use at
+    # most, knows nothing of how it is answered.
+    "llm_service/completions": {"writers", "accounting", "estimates"},
 }
 
 

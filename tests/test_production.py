@@ -27,7 +27,7 @@ NEEDED: dict[Any, set[str]] = {
     auth_service.settings.Settings: {SECRET_KEY, DATABASE_URL, ADMIN_PASSWORD},
     chat_service.settings.Settings: {SECRET_KEY, DATABASE_URL},
     launcher.settings.Settings: {SECRET_KEY, DATABASE_URL},
-    llm_service.settings.Settings: {SECRET_KEY},
+    llm_service.settings.Settings: {SECRET_KEY, DATABASE_URL},
 }
 MODULES = {
     "api_gateway": api_gateway.settings.Settings,

@@ -17,7 +17,7 @@ from shared.upstreams import InProcessUpstream
 
 ISSUER = "http://localhost:8000"
 KID = "test-key"
-ALL_SCOPES = "llm:read llm:invoke chat:read chat:write"
+ALL_SCOPES = "llm:read llm:invoke chat:read chat:write usage:read"
 
 SECRET = "s3cret-of-the-tests-and-of-nobody-else"
 """SYNAPSCALE_SECRET_KEY, for services that must not look for one in a data directory."""

@@ -32,6 +32,8 @@ TABLE = (
     Route("/api/auth/register", "auth", public=True),
     Route("/api/auth", "auth"),
     Route("/api/llm", "llm", read="llm:read", write="llm:invoke"),
+    Route("/api/llm/usage", "llm", read="usage:read"),
+    Route("/api/llm/requests", "llm", read="usage:read"),
     Route("/v1", "llm", read="llm:read", write="llm:invoke"),
     Route("/v1/messages", "llm", read="llm:read", write="llm:invoke", api_key_header=True),
     Route("/api/chat", "chat", read="chat:read", write="chat:write"),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,14 +11,22 @@ import llm_service.catalogue.routes as catalogue_routes
 import llm_service.completions.routes as completion_routes
 import llm_service.counting.routes as counting_routes
 import llm_service.embeddings.routes as embedding_routes
+import llm_service.limits.routes as limit_routes
+import llm_service.requests.routes as request_routes
 import llm_service.routing.routes as routing_routes
+import llm_service.usage.routes as usage_routes
+from llm_service.completions.accounting import Accounts
 from llm_service.completions.service import Completions
 from llm_service.counting.service import TokenCounts
 from llm_service.embeddings.service import EmbeddingService
+from llm_service.ledger.writer import Ledger
+from llm_service.limits.service import Limits
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.observed import Observed
 from llm_service.settings import Settings, environment
+from shared import drain
 from shared.clients.auth import identity
+from shared.database import database
 from shared.service import create_service
 
 
@@ -36,15 +45,26 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             upstreams = await closing.enter_async_context(app.state.upstreams.running("auth"))
             known = await closing.enter_async_context(identity(upstreams["auth"], settings=settings, service="llm"))
             await closing.enter_async_context(live.running())
+            sessions = await closing.enter_async_context(database(settings.database_url))
+            ledger = await closing.enter_async_context(Ledger(sessions, directory=settings.spill_dir).running())
+            lease = timedelta(seconds=settings.llm_lease_seconds)
+            limits = await closing.enter_async_context(Limits(sessions, lease=lease).running())
+            accounts = Accounts(ledger, limits)
+            closing.callback(drain.on_begin(accounts.process_ends))
             yield {
                 "verifier": known.verifier,
                 "revocations": known.revocations,
-                "concerns": [lambda: live.problem],
+                "concerns": [lambda: live.problem, lambda: ledger.problem],
                 "live": live,
                 "observed": observed,
-                "completions": Completions(live, observed),
-                "embeddings": EmbeddingService(live, observed),
+                "completions": Completions(live, observed, accounts),
+                "embeddings": EmbeddingService(live, observed, accounts),
                 "token_counts": TokenCounts(live, observed),
+                "sessions": sessions,
+                "needs_database": False,  # completions go on; limits, and reading usage, wait for it
+                "ledger": ledger,
+                "limits": limits,
+                "secret": settings.root_secret(),
             }
 
     return create_service(
@@ -63,6 +83,9 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             embedding_routes.router,
             embedding_routes.openai_router,
             routing_routes.router,
+            request_routes.router,
+            usage_routes.router,
+            limit_routes.router,
         ],
     )
 

@@ -11,11 +11,20 @@ from shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
+    """Completions go on without the database; what they use waits in `spill_dir`."""
+
     llm_config: Path = Field(Path("config/llm.yaml"), description="providers, models and routes")
 
-    def weaknesses(self) -> list[str]:
-        """No table is llm-service's, so it needs no database."""
-        return self.weak_secret_key()
+    llm_spill_dir: Path | None = Field(
+        None, description="where the ledger waits on disk while the database is away; unset: `ledger` in the data dir"
+    )
+    llm_lease_seconds: float = Field(
+        60, ge=0.5, le=3600, description="what a request has reserved is charged if its replica is silent for so long"
+    )
+
+    @property
+    def spill_dir(self) -> Path:
+        return self.llm_spill_dir or self.data_dir / "ledger"
 
 
 def environment() -> Mapping[str, str]:

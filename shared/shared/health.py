@@ -31,17 +31,20 @@ class ServiceHealth(BaseModel):
 
 @router.get("/health", include_in_schema=False)
 async def health(request: Request, response: Response) -> ServiceHealth:
+    """A service that does its work without its database says so in its state: `needs_database`."""
     problem = None
+    needs_database = getattr(request.state, "needs_database", True)
     if (sessions := getattr(request.state, "sessions", None)) is not None:
         try:
             await ping(sessions)
         except Exception as error:  # whatever it is, it is what health is there to tell
             log.warning("database does not answer", error=repr(error))
             problem = "the database does not answer"
-    response.status_code = 503 if problem else 200
-    concern = concern_of(request)
-    status: Status = "down" if problem else "degraded" if concern else "ok"
-    return ServiceHealth(status=status, service=request.app.title, version=__version__, problem=problem or concern)
+    is_down = problem is not None and needs_database
+    response.status_code = 503 if is_down else 200
+    told = "; ".join(filter(None, [problem, concern_of(request)])) or None
+    status: Status = "down" if is_down else "degraded" if told else "ok"
+    return ServiceHealth(status=status, service=request.app.title, version=__version__, problem=told)
 
 
 def concern_of(request: Request) -> str | None:

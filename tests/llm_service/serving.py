@@ -18,6 +18,8 @@ from tests.tokens import SECRET, auth_stub, bearer
 Json = dict[str, Any]
 QUESTION = "Qual é a capital do Brasil?"
 ANSWER = "A capital do Brasil é Brasília."
+NO_DATABASE = "postgresql://nobody:Zk3-v9Qq_81xTt@127.0.0.1:1/nothing"
+"""Completions need none: what they used waits in the data directory."""
 SURFACES = ("/v1/chat/completions", "/api/llm/chat/completions")
 
 
@@ -36,12 +38,16 @@ async def serving(
     providers: Mapping[str, Json],
     *,
     env: str = "development",
+    database_url: str = NO_DATABASE,
+    lease_seconds: float = 60,
     **sections: Any,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the running service, with a token that may do everything; `sections` are those of llm.yaml."""
     path = directory / "llm.yaml"
     path.write_text(yaml.safe_dump({"providers": dict(providers), **sections}))
-    settings = Settings.model_validate({"llm_config": path, "env": env, "log_level": "error", "secret_key": SECRET})
+    given = {"llm_config": path, "data_dir": directory, "database_url": database_url, "env": env}
+    given |= {"log_level": "error", "secret_key": SECRET, "llm_lease_seconds": lease_seconds}
+    settings = Settings.model_validate(given)
     app = create_app(settings, variables={})
     app.state.upstreams = Upstreams([auth_stub()])
     llm = InProcessUpstream("llm", app=app)

@@ -39,8 +39,8 @@ async def test_models_and_migrations_do_not_differ(empty_database_url: str) -> N
 async def test_each_service_has_a_schema_of_its_own(empty_database_url: str) -> None:
     await asyncio.to_thread(upgrade, empty_database_url)
     found = await tables(empty_database_url)
-    assert {"auth.users", "chat.messages", "public.alembic_version"} <= set(found)
-    assert {name.split(".")[0] for name in found} == {"auth", "chat", "public"}
+    assert {"auth.users", "chat.messages", "llm.requests", "public.alembic_version"} <= set(found)
+    assert {name.split(".")[0] for name in found} == {"auth", "chat", "llm", "public"}
 
 
 async def test_the_way_back_leaves_nothing_and_can_be_gone_again(empty_database_url: str) -> None:

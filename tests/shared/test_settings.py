@@ -6,11 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 import api_gateway.settings
-import llm_service.settings
 from shared.settings import ServiceSettings
 
 REAL = "8Yb2xG7wq0Vt5Lr1uJ4nC9sKd3Fz6Hp-aE_mQo"
-WITHOUT_DATABASE = [api_gateway.settings.Settings, llm_service.settings.Settings]
+WITHOUT_DATABASE = [api_gateway.settings.Settings]
 
 
 @pytest.mark.parametrize("kind", WITHOUT_DATABASE)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from auth_service.api_keys.models import ApiKey
 from auth_service.text import Moment
-from shared.auth.policy import Budget, Period, Policy
+from shared.auth.policy import UNLIMITED, Budget, Period, Policy
 
 LARGEST_POLICY = 4096
 """Bytes of the claim, as it stands in the token."""
@@ -130,13 +130,14 @@ def policy_of(key: ApiKey) -> Policy:
     budget = None
     if key.budget_usd is not None and key.budget_period is not None:
         budget = msgspec.convert({"usd": key.budget_usd, "period": key.budget_period}, Budget)
-    return Policy(
+    policy = Policy(
         models=None if key.allowed_models is None else tuple(key.allowed_models),
         requests_per_minute=key.requests_per_minute,
         tokens_per_minute=key.tokens_per_minute,
         concurrent_requests=key.concurrent_requests,
         budget=budget,
     )
+    return policy if policy == UNLIMITED else msgspec.structs.replace(policy, key=key.id)
 
 
 def _members(key: ApiKey) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-_READ = ("llm:read", "chat:read")
+_READ = ("llm:read", "chat:read", "usage:read")
 _USE = (*_READ, "llm:invoke", "chat:write")
 
 Role = Literal["owner", "admin", "developer", "member", "viewer"]

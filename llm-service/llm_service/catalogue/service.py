@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
 from llm_service.config import Choice, Config, RouteConfig
 from llm_service.errors import ModelNotFound, ProviderError
-from llm_service.facts import UNKNOWN, Facts, facts_of
+from llm_service.facts import FREE, UNKNOWN, Facts, facts_of
 from llm_service.providers import ListsModels, Provider
 from shared.errors import Unavailable
 
@@ -156,7 +157,8 @@ class Catalogue:
 
     def _target(self, provider: Provider, model: str, *, deployed: Facts | None = None) -> Target:
         overrides = self._overrides if deployed is None else {**self._overrides, model: deployed}
-        return Target(provider, model, facts_of(model, section=provider.section, overrides=overrides))
+        facts = facts_of(model, section=provider.section, overrides=overrides)
+        return Target(provider, model, msgspec.structs.replace(facts, prices=FREE) if provider.free else facts)
 
     def _step(self, target: Target) -> tuple[Option, ...]:
         return (Option(target, Choice(model=target.model)),)

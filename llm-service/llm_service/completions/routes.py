@@ -29,7 +29,8 @@ anthropic_router = APIRouter(tags=["anthropic clients"], responses=ANTHROPIC_ERR
 
 
 def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
-    return Order(ingress=ingress, principal=principal, trace=parent_of(request.headers))
+    headers, request_id = request.headers, request_id_of(request.scope)
+    return Order(ingress=ingress, principal=principal, request_id=request_id, trace=parent_of(headers))
 
 
 async def completions(request: Request) -> Completions:
@@ -44,34 +45,19 @@ LlmInvoker = Annotated[Principal, Depends(requires("llm:invoke"))]
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
 async def create_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(
-        request,
-        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
-        NativeWriter(ingress),
-        service,
-    )
+    return await _answer(request, _order(request, ingress, principal), NativeWriter(ingress), service)
 
 
 @openai_router.post("/v1/chat/completions", summary="Complete a chat (OpenAI)", **OPENAI_COMPLETION_DOCS)
 async def create_openai_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(
-        request,
-        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
-        DialectWriter(ingress),
-        service,
-    )
+    return await _answer(request, _order(request, ingress, principal), DialectWriter(ingress), service)
 
 
 @router.post("/api/llm/messages", summary="Complete a conversation", **MESSAGE_DOCS)
 async def create_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
-    return await _answer(
-        request,
-        Order(ingress=ingress, principal=principal, trace=parent_of(request.headers)),
-        NativeWriter(ingress),
-        service,
-    )
+    return await _answer(request, _order(request, ingress, principal), NativeWriter(ingress), service)
 
 
 @anthropic_router.post("/v1/messages", summary="Complete a conversation (Anthropic)", **ANTHROPIC_MESSAGE_DOCS)
@@ -80,6 +66,10 @@ async def create_anthropic_message(request: Request, principal: LlmInvoker, serv
     order = _order(request, ingress, principal)
     named = {"request-id": request_id_of(request.scope)}  # as its SDKs call it
     return await _answer(request, order, DialectWriter(ingress), service, headers=named)
+
+
+def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
+    return Order(ingress=ingress, principal=principal, request_id=request_id_of(request.scope))
 
 
 async def _answer(

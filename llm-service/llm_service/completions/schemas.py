@@ -118,6 +118,12 @@ _HEADERS = {
     "x-synapscale-provider": {"schema": {"type": "string"}, "description": "The provider that answered."},
     "x-synapscale-attempts": {"schema": {"type": "integer"}, "description": "Attempts, the last one included."},
     "x-synapscale-fallback": {"schema": {"type": "boolean"}, "description": "Whether another than the first answered."},
+    "x-synapscale-ledger-id": {"schema": {"type": "string"}, "description": "For `GET /api/llm/requests/{id}`."},
+    "x-synapscale-overhead-ms": {"schema": {"type": "number"}, "description": "Time that no provider took."},
+    "x-synapscale-cost-usd": {
+        "schema": {"type": "string"},
+        "description": "A decimal; absent where a price is unknown, and on streams (`done` has it on our own).",
+    },
 }
 
 

@@ -9,9 +9,10 @@ import msgspec
 from opentelemetry.context import Context
 
 from llm_service.canonical.answer import Answer
-from llm_service.canonical.events import Piece
-from llm_service.catalogue.service import Catalogue
-from llm_service.completions.writers import Writer
+from llm_service.canonical.events import Ended, Piece
+from llm_service.catalogue.service import Catalogue, Target
+from llm_service.completions.accounting import Account, Accounts, Asked
+from llm_service.completions.writers import Writer, plain
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
 from llm_service.reload import LiveCatalogue
@@ -33,6 +34,7 @@ class Order:
     ingress: Ingress
     principal: Principal
     trace: Context | None = None
+    request_id: str = ""
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -43,17 +45,18 @@ class WholeAnswer:
 
 
 class Completions:
-    """Plans a request, runs its attempts, and gives the one that committed to a writer."""
+    """Plans a request, runs its attempts, gives the one that committed to a writer, and settles what was used."""
 
-    def __init__(self, live: LiveCatalogue, observed: Observed) -> None:
+    def __init__(self, live: LiveCatalogue, observed: Observed, accounts: Accounts) -> None:
         self._live = live
         self._observed = observed
+        self._accounts = accounts
         self._engine = Engine(observed)
 
     async def whole(self, order: Order) -> WholeAnswer:
-        """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, RejectedRequest, Unavailable, …"""
+        """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, LimitReached, RejectedRequest, …"""
         dialect = order.ingress.dialect
-        async with self._run(order) as (committed, run):
+        async with self._run(order) as (account, committed, run):
             answer, raw = Answer(), b""
             try:
                 async for piece in run:
@@ -63,44 +66,64 @@ class Completions:
                         answer.add(event)
             except ProviderError as error:
                 raise for_client(error, attempts=failures(order.attempts)) from error
-        relayed = committed.target.provider.dialect is dialect
-        body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
-        return WholeAnswer(body, answer_headers(order.attempts))
+            relayed = committed.target.provider.dialect is dialect
+            body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
+            await account.complete()
+        return WholeAnswer(body, answer_headers(account))
 
     async def streamed(self, order: Order, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
 
         Raises as `whole` does, before the first frame.
         """
-        async with self._run(order) as (committed, run):
-            headers.update(answer_headers(order.attempts))
+        async with self._run(order) as (account, committed, run):
+            headers.update(answer_headers(account))
             if frame := writer.begin(committed.target):
                 yield frame
             try:
                 async for piece in run:
                     assert isinstance(piece, Piece)
+                    if any(isinstance(event, Ended) for event in piece.events):
+                        await account.complete()  # who has read the end may ask again at once
                     if frame := writer.write(piece):
                         yield frame
             except ProviderError as error:
-                yield writer.fail(for_client(error, attempts=failures(order.attempts)))
+                told = for_client(error, attempts=failures(order.attempts))
+                await account.fail(told)
+                yield writer.fail(told)
             else:
-                yield writer.end()
+                await account.complete()
+                yield writer.end(cost_usd=account.cost_usd)
 
     @asynccontextmanager
-    async def _run(self, order: Order) -> AsyncGenerator[tuple[Attempt, AsyncGenerator[Attempt | Piece]]]:
-        """The attempt that committed, and the answer's pieces; the configuration of the start holds to the end."""
+    async def _run(self, order: Order) -> AsyncGenerator[tuple[Account, Attempt, AsyncGenerator[Attempt | Piece]]]:
+        """The attempt that committed, and the answer's pieces; the configuration of the start holds to the end.
+
+        Whatever becomes of the block, what was used is settled when it is left.
+        """
         ingress, attempts = order.ingress, order.attempts
         with self._live.use() as catalogue:
             planned = await plan(ingress, catalogue, self._observed, policy=order.principal.policy)
-            timeouts = catalogue.config.timeouts
-            running = self._engine.run(ingress, planned, attempts, timeouts=timeouts, parent=order.trace)
-            async with aclosing(running) as run:
-                try:
-                    committed = await anext(run)
-                except AllFailed as failure:
-                    raise refusal(attempts, catalogue, model=ingress.model) from failure
-                assert isinstance(committed, Attempt)
-                yield committed, run
+            async with await self._account(order, planned.targets) as account:
+                timeouts = catalogue.config.timeouts
+                running = self._engine.run(ingress, planned, attempts, timeouts=timeouts, parent=order.trace)
+                async with aclosing(running) as run:
+                    try:
+                        committed = await anext(run)
+                    except AllFailed as failure:
+                        raise refusal(attempts, catalogue, model=ingress.model) from failure
+                    assert isinstance(committed, Attempt)
+                    yield account, committed, run
+
+    async def _account(self, order: Order, targets: tuple[Target, ...]) -> Account:
+        asked = Asked(
+            principal=order.principal,
+            request_id=order.request_id,
+            model=order.ingress.model,
+            stream=order.ingress.stream,
+            body=order.ingress.body,
+        )
+        return await self._accounts.open(asked, targets, order.attempts)
 
 
 def refusal(attempts: list[Attempt], catalogue: Catalogue, *, model: str) -> DomainError:
@@ -121,15 +144,20 @@ def failures(attempts: list[Attempt]) -> list[dict[str, object]]:
     return [attempt.as_json() for attempt in attempts if attempt.error is not None]
 
 
-def answer_headers(attempts: list[Attempt]) -> dict[str, str]:
-    """Of the attempt that committed, the last one."""
+def answer_headers(account: Account) -> dict[str, str]:
+    """Of the attempt that committed, the last one. The cost is there once the account is closed."""
+    attempts = account.attempts
     target = attempts[-1].target
     headers = {
         "x-synapscale-model": quote(target.model, safe=READABLE),
         "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
         "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in attempts)),
         "x-synapscale-fallback": "true" if target is not attempts[0].target else "false",
+        "x-synapscale-overhead-ms": f"{account.overhead_ms:.1f}",
+        "x-synapscale-ledger-id": account.name,
     }
+    if account.cost_usd is not None:
+        headers["x-synapscale-cost-usd"] = plain(account.cost_usd)
     if dropped := attempts[-1].dropped:
         headers["x-synapscale-dropped"] = quote(", ".join(dropped), safe=READABLE)
     return headers

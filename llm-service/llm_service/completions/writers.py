@@ -1,6 +1,7 @@
 """The two kinds of stream that leave this service: a dialect's own on `/v1/*`, ours on `/api/*`."""
 
 from abc import ABC, abstractmethod
+from decimal import Decimal
 from typing import assert_never
 
 from llm_service.canonical.answer import Answer
@@ -21,13 +22,16 @@ from llm_service.canonical.events import (
     UsageCounted,
 )
 from llm_service.catalogue.service import Target
+from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens
 from llm_service.dialects.ingress import Ingress
 from shared.errors import DomainError
 from shared.events import Delta, Done, Failed, Reasoning, Start, StreamEvent, ToolCall, Usage, UsageReport, encode_event
 from shared.ids import new_id
 
-CHARACTERS_PER_TOKEN = 4
-"""What an estimate assumes where a provider counts nothing; estimates are marked."""
+
+def plain(usd: Decimal) -> str:
+    """As clients see money: a decimal without exponent."""
+    return f"{usd.normalize():f}"
 
 
 class Writer(ABC):
@@ -42,8 +46,8 @@ class Writer(ABC):
         """The frames that say a piece; empty where there is nothing to say."""
 
     @abstractmethod
-    def end(self) -> bytes:
-        """The frames that close a complete answer."""
+    def end(self, *, cost_usd: Decimal | None = None) -> bytes:
+        """The frames that close a complete answer; what it cost, if that is known."""
 
     @abstractmethod
     def fail(self, error: DomainError) -> bytes:
@@ -67,7 +71,7 @@ class DialectWriter(Writer):
             return self._renderer.relay(piece)
         return b"".join(self._renderer.render(event) for event in piece.events)
 
-    def end(self) -> bytes:
+    def end(self, *, cost_usd: Decimal | None = None) -> bytes:  # noqa: ARG002 # no dialect has a word for it
         return self._renderer.end()
 
     def fail(self, error: DomainError) -> bytes:
@@ -90,7 +94,7 @@ class NativeWriter(Writer):
     def write(self, piece: Piece) -> bytes:
         return b"".join(self._say(event) for event in piece.events)
 
-    def end(self) -> bytes:
+    def end(self, *, cost_usd: Decimal | None = None) -> bytes:
         usage = (self._answer.usage or self._estimate()).as_json()
         calls = [ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in self._answer.tool_calls]
         done = Done(
@@ -98,6 +102,7 @@ class NativeWriter(Writer):
             provider=self._provider,
             finish_reason=self._answer.finished.reason if self._answer.finished else "stop",
             usage=usage,
+            cost_usd=None if cost_usd is None else plain(cost_usd),
         )
         last: list[StreamEvent] = [*calls, UsageReport(usage=usage), done]
         return b"".join(map(self._frame, last))
@@ -120,10 +125,9 @@ class NativeWriter(Writer):
                 assert_never(event)
 
     def _estimate(self) -> Usage:
-        asked = sum(len(message.text) for message in self._ingress.canonical.messages)
         said = len(self._answer.text) + len(self._answer.reasoning) + len(self._answer.refusal)
         return Usage(
-            input_tokens=-(-asked // CHARACTERS_PER_TOKEN),
+            input_tokens=estimated_tokens(self._ingress.body),
             output_tokens=-(-said // CHARACTERS_PER_TOKEN),
             estimated=True,
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from llm_service.catalogue.service import Target
+from llm_service.completions.accounting import Accounts, Asked
 from llm_service.completions.service import answer_headers, refusal
 from llm_service.embeddings.errors import NoEmbeddings
 from llm_service.embeddings.schemas import EmbeddingAnswer, EmbeddingRequest
@@ -29,12 +30,13 @@ class Embedded:
 class EmbeddingService:
     """Falls back between providers and keys, never between models."""
 
-    def __init__(self, live: LiveCatalogue, observed: Observed) -> None:
+    def __init__(self, live: LiveCatalogue, observed: Observed, accounts: Accounts) -> None:
         self._live = live
+        self._accounts = accounts
         self._engine = Engine(observed)
 
-    async def embed(self, asked: EmbeddingRequest, *, principal: Principal) -> Embedded:
-        """Raises ModelNotAllowed, ModelNotFound, NoEmbeddings, and what completions raise of providers."""
+    async def embed(self, asked: EmbeddingRequest, *, principal: Principal, request_id: str) -> Embedded:
+        """Raises ModelNotAllowed, ModelNotFound, NoEmbeddings, and what completions raise of limits and providers."""
         if not principal.policy.allows(asked.model):
             raise ModelNotAllowed(asked.model)
         attempts: list[Attempt] = []
@@ -44,14 +46,23 @@ class EmbeddingService:
             able = tuple(one for one in targets if isinstance(one.provider, Embeds) and one.model == targets[0].model)
             if not able:
                 raise NoEmbeddings(asked.model)
-            try:
-                ask, timeouts = partial(_ask, asked), catalogue.config.timeouts
-                found = await self._engine.once(Plan(able), attempts, ask, timeouts=timeouts)
-            except AllFailed as failure:
-                raise refusal(attempts, catalogue, model=asked.model) from failure
-        attempts[-1].usage = found.usage
+            paid = Asked(
+                principal=principal,
+                request_id=request_id,
+                model=asked.model,
+                stream=False,
+                body={"input": asked.inputs},
+                says=False,
+            )
+            async with await self._accounts.open(paid, able, attempts) as account:
+                try:
+                    ask, timeouts = partial(_ask, asked), catalogue.config.timeouts
+                    found = await self._engine.once(Plan(able), attempts, ask, timeouts=timeouts)
+                except AllFailed as failure:
+                    raise refusal(attempts, catalogue, model=asked.model) from failure
+                attempts[-1].usage = found.usage
         answer = EmbeddingAnswer.of(found, model=attempts[-1].target.model, encoding=asked.encoding_format)
-        return Embedded(answer, answer_headers(attempts))
+        return Embedded(answer, answer_headers(account))
 
 
 async def _ask(asked: EmbeddingRequest, target: Target, key: ApiKey | None) -> Embeddings:

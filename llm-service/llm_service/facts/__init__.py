@@ -88,6 +88,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 UNKNOWN = Facts()
+FREE = Prices(input=Decimal(0))
 
 
 @cache

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from llm_service.canonical.events import Piece
 from llm_service.canonical.losses import Losses
@@ -34,6 +34,8 @@ class Provider(ABC):
 
     dialect: Dialect | None = None
     """What it speaks, if its bytes can be relayed to a client that speaks the same."""
+    free: ClassVar[bool] = False
+    """Whether it costs nothing, whatever the model."""
 
     @property
     def section(self) -> str:

@@ -13,6 +13,8 @@ from shared.ids import new_id
 class EchoProvider(Provider):
     """Says the last user message back, a word at a time; tokens are words."""
 
+    free = True
+
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
         request = call.ingress.canonical

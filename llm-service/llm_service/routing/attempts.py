@@ -4,6 +4,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from llm_service.canonical.events import (
+    Event,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageCounted,
+    bears_content,
+)
 from llm_service.catalogue.service import Target
 from llm_service.errors import ProviderError
 from shared.events import Usage
@@ -25,8 +34,27 @@ class Attempt:
     first_content_ms: float | None = None
     total_ms: float | None = None
     usage: Usage | None = None
+    begun: bool = False
+    """Whether the provider has taken the request."""
+    said: int = 0
+    """Characters of the answer so far."""
     dropped: list[str] = field(default_factory=list)
     """Fields of the request that it did not carry."""
+
+    def observe(self, event: Event, *, ms: float) -> None:
+        """What the ledger has to know of an answer, should it break off here; `ms` since the attempt's start."""
+        self.begun = True
+        match event:
+            case UsageCounted(usage):
+                self.usage = usage
+            case TextDelta(text) | RefusalDelta(text):
+                self.said += len(text)
+            case ReasoningDelta():
+                self.said += len(event.text)
+            case ToolCallDelta():
+                self.said += len(event.name) + len(event.arguments)
+        if self.first_content_ms is None and bears_content(event):
+            self.first_content_ms = ms
 
     def as_json(self) -> dict[str, Any]:
         """For the client of a failure."""

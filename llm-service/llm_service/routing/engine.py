@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from opentelemetry.context import Context
 
-from llm_service.canonical.events import Ended, Finished, Piece, UsageCounted, bears_content
+from llm_service.canonical.events import Ended, Finished, Piece
 from llm_service.canonical.losses import Losses
 from llm_service.catalogue.service import Target
 from llm_service.config import Timeouts
@@ -138,12 +138,8 @@ def _noted(piece: Piece, attempt: Attempt, started: float) -> bool:
     """Keeps the attempt's account; whether the piece says that the answer is complete."""
     complete = False
     for event in piece.events:
-        if isinstance(event, UsageCounted):
-            attempt.usage = event.usage
-        elif isinstance(event, Finished | Ended):
-            complete = True
-        elif attempt.first_content_ms is None and bears_content(event):
-            attempt.first_content_ms = (time.monotonic() - started) * 1000
+        attempt.observe(event, ms=(time.monotonic() - started) * 1000)
+        complete = complete or isinstance(event, Finished | Ended)
     return complete
 
 

@@ -18,7 +18,8 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The claim `policy` of an access token. None is no limit.
 
-    The gateway keeps `requests_per_minute`, llm-service `models`. Nobody enforces the others: they are carried.
+    The gateway keeps `requests_per_minute`, llm-service the others. `key` is the API key whose limits these are, so
+    that a service that acts for the key spends from the same budget.
     """
 
     models: tuple[str, ...] | None = None
@@ -26,6 +27,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens_per_minute: int | None = None
     concurrent_requests: int | None = None
     budget: Budget | None = None
+    key: str | None = None
 
     def allows(self, model: str) -> bool:
         return self.models is None or model in self.models

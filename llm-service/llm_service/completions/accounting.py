@@ -1,0 +1,258 @@
+"""What a request may use, and what it has used: reserved before the first attempt, settled whatever its end."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import msgspec
+
+from llm_service.catalogue.service import Target
+from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
+from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
+from llm_service.ledger.writer import Ledger
+from llm_service.limits.errors import PriceUnknown
+from llm_service.limits.service import Limits, Payer, Worst
+from llm_service.routing.attempts import Attempt
+from shared.auth import Principal
+from shared.errors import DomainError
+from shared.events import Usage
+
+SOURCE = "llm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as far as it is paid for. `body` is the client's; `model` as the client names it.
+
+    `says` is whether tokens come back: none do for embeddings.
+    """
+
+    principal: Principal
+    request_id: str
+    model: str
+    stream: bool
+    body: dict[str, Any]
+    says: bool = True
+
+
+class Accounts:
+    """Opens an account for each request. One per process."""
+
+    def __init__(self, ledger: Ledger, limits: Limits) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._stopping = False
+
+    def process_ends(self) -> None:
+        """What is cancelled from now on was interrupted: nobody left it."""
+        self._stopping = True
+
+    async def open(self, asked: Asked, targets: Sequence[Target], attempts: list[Attempt]) -> "Account":
+        """`attempts` is the list that the engine fills. Nothing is asked of the database for who has no limits.
+
+        Raises BudgetExhausted, TokensPerMinute, ConcurrentRequests, PriceUnknown; DatabaseAway: limits are not guessed.
+        """
+        payer = payer_of(asked.principal)
+        account = Account(self, asked, payer, attempts)
+        if payer.limited:
+            await self._reserve(account, self._worst(asked, targets, payer))
+        return account
+
+    def ended(self, result: Result) -> Result:
+        return "interrupted" if result == "cancelled" and self._stopping else result
+
+    async def close(self, entry: Entry, *, wait: bool) -> None:
+        self._limits.let_go(entry.id)
+        if wait and entry.reserved:
+            await self._ledger.written(entry)
+        else:
+            self._ledger.append(entry)
+
+    def close_now(self, entry: Entry) -> None:
+        self._limits.let_go(entry.id)
+        self._ledger.append(entry)
+
+    def _worst(self, asked: Asked, targets: Sequence[Target], payer: Payer) -> Worst:
+        tokens, usd = 0, Decimal(0)
+        asked_tokens = estimated_tokens(asked.body)
+        for target in targets:
+            facts = target.facts
+            said_tokens = most_output_tokens(asked.body, longest=facts.max_output_tokens) if asked.says else 0
+            tokens = max(tokens, asked_tokens + said_tokens)
+            if payer.policy.budget is not None:
+                if facts.prices is None:
+                    raise PriceUnknown(target.name)
+                usd = max(usd, worst_cost(facts.prices, input_tokens=asked_tokens, output_tokens=said_tokens))
+        return Worst(tokens=tokens, usd=usd)
+
+    async def _reserve(self, account: "Account", worst: Worst) -> None:
+        """A client that leaves meanwhile leaves no reservation behind."""
+        asked = account.asked
+        reserving = asyncio.create_task(
+            self._limits.reserve(
+                account.id, account.payer, worst, source=SOURCE, model=asked.model, request_id=asked.request_id
+            )
+        )
+        try:
+            await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            reserving.add_done_callback(lambda done: self._give_back(account, done))
+            raise
+        account.reserved = True
+        self._limits.hold(account.id)
+
+    def _give_back(self, account: "Account", reserving: "asyncio.Task[None]") -> None:
+        if not reserving.cancelled() and reserving.exception() is None:
+            self.close_now(Entry(id=account.id, reserved=True))
+
+
+def payer_of(principal: Principal) -> Payer:
+    return Payer(
+        organization_id=principal.organization_id,
+        user_id=principal.user_id,
+        session_id=principal.session_id,
+        policy=principal.policy,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """One request's. Leaving its block closes it, with what was observed; `complete` may do so before.
+
+    `cached` says that the answer came from our cache, once from `target`: then nothing was spent.
+    """
+
+    accounts: Accounts
+    asked: Asked
+    payer: Payer
+    attempts: list[Attempt]
+    id: UUID = field(default_factory=new_record_id)
+    started: float = field(default_factory=time.monotonic)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    reserved: bool = False
+    cached: bool = False
+    target: Target | None = None
+    closed: bool = False
+    cost_usd: Decimal | None = None
+    """Known when the account is closed, if the price is."""
+
+    @property
+    def name(self) -> str:
+        """Of the request in the ledger, for `GET /api/llm/requests/{id}`."""
+        return PREFIX + self.id.hex
+
+    @property
+    def overhead_ms(self) -> float:
+        """Since the request came in, but for the time that providers took."""
+        elapsed = (time.monotonic() - self.started) * 1000
+        waited = sum(attempt.total_ms or attempt.first_content_ms or 0 for attempt in self.attempts)
+        return max(0.0, elapsed - waited)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.closed:
+            return
+        match error:
+            case None:
+                await self.complete()
+            case DomainError() | Exception():
+                code = error.code if isinstance(error, DomainError) else "internal_error"
+                await self._close("failed", error=code, wait=True)
+            case _:  # cancelled, or the generator was closed: there is no time to wait
+                self.closed = True
+                self.accounts.close_now(self._entry(self.accounts.ended("cancelled"), error=None))
+
+    async def complete(self) -> None:
+        """The answer is complete; before its last byte is sent, so that the next request finds this one settled."""
+        await self._close("completed", error=None, wait=True)
+
+    async def fail(self, error: DomainError) -> None:
+        """The answer has broken off."""
+        await self._close("failed", error=error.code, wait=True)
+
+    async def _close(self, result: Result, *, error: str | None, wait: bool) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        await self.accounts.close(self._entry(result, error=error), wait=wait)
+
+    def _entry(self, result: Result, *, error: str | None) -> Entry:
+        elapsed_ms = (time.monotonic() - self.started) * 1000
+        attempts = tuple(self._attempt(number, result) for number in range(len(self.attempts)))
+        answered = self.attempts[-1].target if self.attempts and result == "completed" else self.target
+        record = RequestRecord(
+            id=self.id,
+            organization_id=self.payer.organization_id,
+            user_id=self.payer.user_id,
+            session_id=self.payer.session_id,
+            key_id=self.payer.key_id,
+            source=SOURCE,
+            request_id=self.asked.request_id,
+            model_asked=self.asked.model,
+            model=answered.model if answered else "",
+            provider=answered.provider.name if answered else "",
+            stream=self.asked.stream,
+            result=result,
+            error=error,
+            cached=self.cached,
+            first_content_ms=self._first_content_ms(),
+            total_ms=elapsed_ms,
+            overhead_ms=self.overhead_ms,
+            created_at=self.created_at,
+            attempts=attempts,
+        )
+        self.cost_usd = record.cost_usd
+        return Entry(id=self.id, record=record, reserved=self.reserved)
+
+    def _first_content_ms(self) -> float | None:
+        """From the request's start: what attempts before the last one took is part of it."""
+        if not self.attempts or (first := self.attempts[-1].first_content_ms) is None:
+            return None
+        return (self.attempts[-1].started_at - self.created_at.timestamp()) * 1000 + first
+
+    def _attempt(self, number: int, result: Result) -> AttemptRecord:
+        attempt = self.attempts[number]
+        ended: Result = result if number == len(self.attempts) - 1 else "failed"
+        if attempt.result == "skipped":
+            ended = "skipped"
+        usage = self._usage(attempt, ended)
+        prices = attempt.target.facts.prices
+        cost = Decimal(0) if usage is None else None if prices is None else prices.cost(usage)
+        return AttemptRecord(
+            number=number + 1,
+            model=attempt.target.model,
+            provider=attempt.target.provider.name,
+            key=attempt.key,
+            result=ended,
+            error=attempt.error.kind.value if attempt.error else None,
+            status=attempt.error.status if attempt.error else None,
+            usage=usage or Usage(),
+            cost_usd=cost,
+            first_content_ms=attempt.first_content_ms,
+            total_ms=attempt.total_ms or (time.time() - attempt.started_at) * 1000,
+            created_at=datetime.fromtimestamp(attempt.started_at, UTC),
+        )
+
+    def _usage(self, attempt: Attempt, result: Result) -> Usage | None:
+        """What the provider counted; where it did not come to that, what was said so far, as an estimate.
+
+        None where an attempt said nothing: providers charge for no refusal and no failure.
+        """
+        if attempt.usage is not None and result == "completed":
+            return attempt.usage
+        begun = attempt.begun and result in ("completed", "cancelled", "interrupted")
+        if attempt.usage is None and not attempt.said and not begun:
+            return None
+        said = -(-attempt.said // CHARACTERS_PER_TOKEN)
+        counted = attempt.usage or Usage(input_tokens=estimated_tokens(self.asked.body))
+        return msgspec.structs.replace(counted, output_tokens=max(counted.output_tokens, said), estimated=True)

@@ -1,0 +1,72 @@
+"""How many tokens a request may use, before anybody has counted: of its body, in whatever dialect."""
+
+from decimal import Decimal
+from typing import Any
+
+from llm_service.facts import Prices
+from shared.events import Usage
+
+CHARACTERS_PER_TOKEN = 4
+"""Of an answer that nobody has counted."""
+BYTES_PER_TOKEN = 3
+"""Of text in UTF-8. Tokenizers of today take 3.5 to 4.5 of English, code and Portuguese: so this is rather too many."""
+TOKENS_PER_MEDIUM = 1600
+"""An image of a usual size (Anthropic's page on vision: width x height / 750)."""
+BYTES_PER_TOKEN_OF_MEDIA = 64
+"""Of base64, for documents and audio, which have no size that could be told from outside."""
+OVERHEAD = 16
+"""Tokens of every message's frame."""
+LONGEST_UNKNOWN = 16_384
+"""Output tokens of a request that sets no limit, at a model of which nothing is known."""
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+MEDIA = ("data", "file_data", "url")
+
+
+def estimated_tokens(body: Any) -> int:
+    """Input tokens of a request."""
+    match body:
+        case str():
+            return -(-len(body.encode(errors="replace")) // BYTES_PER_TOKEN)
+        case list():
+            return sum(estimated_tokens(each) + OVERHEAD for each in body)
+        case dict():
+            return sum(_of_member(name, value) for name, value in body.items())
+        case _:
+            return 1
+
+
+def _of_member(name: str, value: Any) -> int:
+    if name in MEDIA and isinstance(value, str):
+        inline = len(value) if name != "url" or value.startswith("data:") else 0
+        return max(TOKENS_PER_MEDIUM, inline // BYTES_PER_TOKEN_OF_MEDIA)
+    return estimated_tokens(value) + len(name) // BYTES_PER_TOKEN
+
+
+def most_output_tokens(body: dict[str, Any], *, longest: int | None) -> int:
+    """Of all choices together; `longest` is the model's longest answer, if known."""
+    given = [body[name] for name in LIMITS if isinstance(body.get(name), int) and body[name] > 0]
+    choices = body.get("n")
+    longest = longest or LONGEST_UNKNOWN
+    most = min(*given, longest) if given else longest
+    return most * (choices if isinstance(choices, int) and choices > 0 else 1)
+
+
+def worst_cost(prices: Prices, *, input_tokens: int, output_tokens: int) -> Decimal:
+    """US dollars, if all of the input is of the dearest kind, and all of the output."""
+    kinds = (
+        Usage(input_tokens=input_tokens, output_tokens=output_tokens),
+        Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_write_tokens=input_tokens),
+        Usage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_write_tokens=input_tokens,
+            cache_write_1h_tokens=input_tokens,
+        ),
+        Usage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            input_audio_tokens=input_tokens,
+            output_audio_tokens=output_tokens,
+        ),
+    )
+    return max(prices.cost(usage) for usage in kinds)

@@ -1,0 +1,1 @@
+"""Single requests as the ledger has them, with their attempts."""

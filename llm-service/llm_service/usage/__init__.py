@@ -1,0 +1,1 @@
+"""What an organization has used: sums by time, model, provider, user and key."""

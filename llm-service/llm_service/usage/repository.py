@@ -1,0 +1,70 @@
+"""All SQL of usage: sums are read from the sums by day or by hour, never from single requests."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_service.ledger.models import UsageDay, UsageHour
+
+COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "key": "key_id"}
+SUMS = (
+    "requests",
+    "failed",
+    "cached",
+    "attempts",
+    "estimated",
+    "unpriced",
+    "cost_usd",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+
+
+class Narrowed(TypedDict):
+    """None is everything."""
+
+    user: str | None
+    key: str | None
+    model: str | None
+    provider: str | None
+
+
+async def sum_usage(
+    session: AsyncSession,
+    narrowed: Narrowed,
+    *,
+    organization_id: str,
+    group_by: Sequence[str],
+    since: datetime,
+    until: datetime,
+    by_day: bool,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """In the order of the groups. `by_day` reads the sums by day: `since` and `until` are then whole days."""
+    sums = UsageDay if by_day else UsageHour
+    groups = [_group(sums, name) for name in group_by]
+    added = [func.coalesce(func.sum(getattr(sums, name)), Decimal(0)).label(name) for name in SUMS]
+    ours = UsageDay.organization_id == organization_id if by_day else UsageHour.organization_id == organization_id
+    query = select(*groups, *added).where(ours, sums.starts_at >= since, sums.starts_at < until)
+    for name, value in narrowed.items():
+        if value is not None:
+            query = query.where(getattr(sums, COLUMNS[name]) == value)
+    if groups:
+        query = query.group_by(*groups).order_by(*groups)
+    return (await session.execute(query.limit(limit))).all()
+
+
+def _group(sums: type[UsageDay | UsageHour], name: str) -> Any:
+    if name in COLUMNS:
+        return getattr(sums, COLUMNS[name])
+    return func.date_trunc(name, sums.starts_at, "UTC").label("starts_at")

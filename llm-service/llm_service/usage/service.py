@@ -1,0 +1,68 @@
+"""Which sums a caller may see, and over how much time."""
+
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_service.usage.repository import COLUMNS, SUMS, Narrowed, sum_usage
+from llm_service.usage.schemas import UsageFilter, UsageRow
+from shared.auth import Principal
+from shared.errors import Unprocessable
+
+ADMIN = "admin"
+USUAL_DAYS = 30
+MOST_DAYS_BY_HOUR = 92
+MOST_ROWS = 10_000
+
+
+class UsageService:
+    """Admins see their organization's usage, others their own."""
+
+    def __init__(self, session: AsyncSession, *, reader: Principal) -> None:
+        self._session = session
+        self._reader = reader
+
+    async def read(self, asked: UsageFilter) -> list[UsageRow]:
+        """Raises Unprocessable where that would be too much."""
+        groups = groups_of(asked)
+        now = datetime.now(UTC)
+        since = _hour(asked.since) if asked.since else _midnight(now - timedelta(days=USUAL_DAYS))
+        until = _hour(asked.until) if asked.until else _midnight(now + timedelta(days=1))
+        by_day = "hour" not in groups and _midnight(since) == since and _midnight(until) == until
+        if not by_day and until - since > timedelta(days=MOST_DAYS_BY_HOUR):
+            raise Unprocessable(f"By the hour, and from or to within a day, at most {MOST_DAYS_BY_HOUR} days are told.")
+        own = None if ADMIN in self._reader.scopes else self._reader.user_id
+        if own is not None and asked.user not in (None, own):
+            return []
+        rows = await sum_usage(
+            self._session,
+            Narrowed(user=own or asked.user, key=asked.key, model=asked.model, provider=asked.provider),
+            organization_id=self._reader.organization_id,
+            group_by=groups,
+            since=since,
+            until=until,
+            by_day=by_day,
+            limit=MOST_ROWS + 1,
+        )
+        if len(rows) > MOST_ROWS:
+            raise Unprocessable(f"That would be more than {MOST_ROWS} rows: group by less, or ask for less time.")
+        return [UsageRow(**{**row._mapping, "cost_usd": f"{row.cost_usd.normalize():f}"}) for row in rows]
+
+
+def groups_of(asked: UsageFilter) -> list[str]:
+    """Each once; of `hour` and `day` the finer."""
+    groups = list(dict.fromkeys(asked.group_by.split(",")))
+    return [group for group in groups if group != "day" or "hour" not in groups]
+
+
+def columns_of(asked: UsageFilter) -> list[str]:
+    """The names of what a row tells."""
+    return [*(COLUMNS.get(group, "starts_at") for group in groups_of(asked)), *SUMS]
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime.combine(moment.date(), time(), UTC)
