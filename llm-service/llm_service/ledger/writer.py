@@ -1,6 +1,7 @@
 """The way into the ledger: a bounded queue, batches of at most 50 ms, and a file while the database is away."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -52,6 +53,7 @@ class Ledger:
         self._urgent = asyncio.Event()
         self._away = asyncio.Event()
         self._ends_at: float | None = None
+        self._ended = False
         self.lost = 0
 
     @asynccontextmanager
@@ -68,6 +70,7 @@ class Ledger:
             replaying.cancel()
             await asyncio.gather(writing, replaying, return_exceptions=True)
             self._spill.close()
+            self._ended = True
 
     @property
     def lag(self) -> float:
@@ -97,12 +100,24 @@ class Ledger:
         await asyncio.wait([durable], timeout=PATIENCE)
 
     def _add(self, waiting: _Waiting) -> None:
+        if self._ended:  # a request that was cut off with its process, and comes to its end after the ledger
+            self._store_late(waiting.entry)
+            return
         if len(self._queue) >= MOST_WAITING:
             self.lost += 1
             log.error("an entry is lost to the ledger: its queue is full", id=str(waiting.entry.id), lost=self.lost)
             return
         self._queue.append(waiting)
         self._some.set()
+
+    def _store_late(self, entry: Entry) -> None:
+        """To disk at once; it blocks the loop, in which nothing else happens any more."""
+        try:
+            self._spill.store([entry])
+        except OSError as error:
+            self.lost += 1
+            log.error("the process ends and an entry is lost to the ledger", id=str(entry.id), error=repr(error))
+        self._spill.close()
 
     async def _write(self) -> None:
         while True:
@@ -124,8 +139,7 @@ class Ledger:
         """Returns when the batch is full or urgent, or its first entry has waited long enough."""
         left = BATCH_SECONDS - self.lag
         if len(self._queue) < LARGEST_BATCH and left > 0:
-            await asyncio.wait([waiting := asyncio.create_task(self._urgent.wait())], timeout=left)
-            waiting.cancel()
+            await _within(left, self._urgent)
         if self._ends_at is None:
             self._urgent.clear()
 
@@ -197,8 +211,7 @@ class Ledger:
             self._away.clear()
             wait = first
             if not self._spill.waiting:
-                await asyncio.wait([gone := asyncio.create_task(self._away.wait())], timeout=LOOK_ROUND)
-                gone.cancel()
+                await _within(LOOK_ROUND, self._away)
                 await asyncio.sleep(first)
 
     async def _replay_file(self, path: Path) -> None:
@@ -212,3 +225,10 @@ class Ledger:
             file.close()
             raise
         file.remove()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Waits for the event, but no longer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

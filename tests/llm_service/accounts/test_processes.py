@@ -1,0 +1,234 @@
+"""Several llm-services, as processes of their own, on one database: killed, stopped, and cut off from it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chat_service.api import eventually
+from tests.chat_service.serving import ServiceProcess, service_process
+from tests.llm_service.accounts.books import (
+    assert_sums_agree,
+    budget,
+    files_of,
+    limited,
+    lines_of,
+    requests,
+    rows,
+    windows,
+)
+from tests.llm_service.serving import SURFACES, asking, row
+from tests.outage import outage
+from tests.serving import served
+from tests.simulators.faults import Fault
+from tests.simulators.openai import OpenAISimulator
+from tests.tokens import SECRET, auth_stub, bearer
+
+CHAT = SURFACES[0]
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[OpenAISimulator]:
+    async with OpenAISimulator() as simulator:
+        yield simulator
+
+
+@asynccontextmanager
+async def replicas(
+    number: int, directory: Path, sim: OpenAISimulator, database_url: str, **settings: str
+) -> AsyncIterator[list[ServiceProcess]]:
+    config = directory / "llm.yaml"
+    config.write_text(yaml.safe_dump({"providers": {"openai": row(sim)}}))
+    given = {"llm_config": str(config), "database_url": database_url, "secret_key": SECRET, "log_level": "error"}
+    async with AsyncExitStack() as stack:
+        auth_url = await stack.enter_async_context(served(auth_stub().app))
+        one = {"auth_url": auth_url, **given, **settings}
+        yield [
+            await stack.enter_async_context(service_process("llm_service.main", directory, **one))
+            for _ in range(number)
+        ]
+
+
+async def ask(process: ServiceProcess, headers: dict[str, str], **fields: Any) -> int:
+    answer = await process.client.post(CHAT, json=asking(**fields), headers=headers, timeout=30)
+    return answer.status_code
+
+
+async def count(database_url: str) -> int:
+    return len(await requests(database_url))
+
+
+async def written(database_url: str, number: int, *, within: float = 10) -> None:
+    async def there() -> bool:
+        return await count(database_url) >= number
+
+    await eventually(there, what=f"{number} requests are in the ledger", within=within)
+
+
+async def test_fifty_at_once_at_three_replicas_never_overshoot_a_budget(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path
+) -> None:
+    key = limited(budget=budget("0.006"), concurrent_requests=1000)
+    answered = 0
+    async with replicas(3, tmp_path, sim, database_url) as processes:
+
+        async def spend(process: ServiceProcess) -> None:
+            """Until no other's reservation is all that stands in the way."""
+            nonlocal answered
+            while True:
+                answer = await process.client.post(CHAT, json=asking(max_tokens=50), headers=key, timeout=60)
+                assert answer.status_code in (200, 429)
+                answered += answer.status_code == 200
+                if answer.status_code == 429 and int(answer.headers["retry-after"]) > 1:
+                    return
+
+        await asyncio.gather(*(spend(process) for process in processes for _ in range(50)))
+        await written(database_url, answered)
+    spent, reserved = (await windows(database_url))["budget:month"]
+    paid = sum(one["cost_usd"] for one in await requests(database_url))
+    assert spent == paid <= Decimal("0.006")
+    assert reserved == 0
+    assert paid > Decimal("0.0053"), "what did fit was let in"
+    assert await count(database_url) == answered
+    await assert_sums_agree(database_url)
+
+
+async def test_never_more_at_a_time_than_the_limit_at_three_replicas_together(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path
+) -> None:
+    key = limited(concurrent_requests=10)
+    sim.faults.extend([Fault("stall", after=1)] * 60)
+    async with replicas(3, tmp_path, sim, database_url) as processes, AsyncExitStack() as streams:
+
+        async def begin(process: ServiceProcess) -> int:
+            call = process.client.stream("POST", CHAT, json=asking(stream=True), headers=key, timeout=30)
+            return (await streams.enter_async_context(call)).status_code
+
+        codes = await asyncio.gather(*(begin(process) for process in processes for _ in range(20)))
+        assert codes.count(200) == 10
+        assert codes.count(429) == 50
+
+
+async def test_what_a_killed_replica_had_reserved_is_charged(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path
+) -> None:
+    key = limited(budget=budget("1"), tokens_per_minute=100_000, concurrent_requests=2)
+    sim.faults.append(Fault("stall", after=1))
+    async with replicas(2, tmp_path, sim, database_url, llm_lease_seconds="1") as (doomed, successor):
+        async with doomed.client.stream("POST", CHAT, json=asking(stream=True, max_tokens=100), headers=key) as answer:
+            assert answer.status_code == 200
+            held = await windows(database_url)
+            assert await doomed.end(signal.SIGKILL) == -signal.SIGKILL
+
+        async def charged() -> bool:
+            return [one["result"] for one in await requests(database_url)] == ["lost"]
+
+        await eventually(charged, what="the lease expires", within=10)
+        assert await ask(successor, key, max_tokens=100) == 200
+    lost, later = await requests(database_url)
+    assert lost["estimated"]
+    assert lost["cost_usd"] == held["budget:month"][1]
+    assert (await windows(database_url))["budget:month"] == (lost["cost_usd"] + later["cost_usd"], 0)
+    assert (await windows(database_url))["concurrent_requests"] == (0, 0)
+    await assert_sums_agree(database_url)
+
+
+async def test_a_lease_is_renewed_for_as_long_as_its_owner_lives(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path
+) -> None:
+    key = limited(budget=budget("1"))
+    sim.faults.append(Fault("stall", after=1))
+    until = "SELECT lease_until FROM llm.reservations"
+    async with replicas(2, tmp_path, sim, database_url, llm_lease_seconds="1") as (owner, _):
+        async with owner.client.stream("POST", CHAT, json=asking(stream=True, max_tokens=100), headers=key):
+            ((first,),) = [row.values() for row in await rows(database_url, until)]
+
+            async def renewed_well_beyond() -> bool:
+                ((now,),) = [row.values() for row in await rows(database_url, until)]
+                return bool((now - first).total_seconds() > 2)
+
+            await eventually(renewed_well_beyond, what="the lease is renewed", within=8)
+        await written(database_url, 1)
+    assert [one["result"] for one in await requests(database_url)] == ["cancelled"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_graceful_stop_loses_no_row(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path, number: signal.Signals
+) -> None:
+    sim.faults.append(Fault("stall", after=2))
+    async with replicas(1, tmp_path, sim, database_url) as (process,):
+        async with process.client.stream("POST", CHAT, json=asking(stream=True), headers=bearer()) as cut_off:
+            codes = await asyncio.gather(*(ask(process, bearer()) for _ in range(40)))
+            process.process.send_signal(number)
+            async for _ in cut_off.aiter_bytes():
+                pass
+        await asyncio.wait_for(process.process.wait(), 10)
+    assert codes == [200] * 40
+    found = [one["result"] for one in await requests(database_url)]
+    assert sorted(found) == ["completed"] * 40 + ["interrupted"]
+    await assert_sums_agree(database_url)
+
+
+async def test_nothing_is_lost_or_doubled_when_the_database_goes_away_under_load(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path
+) -> None:
+    answered = 0
+    going = True
+    async with replicas(2, tmp_path, sim, database_url) as processes:
+
+        async def load(process: ServiceProcess) -> None:
+            nonlocal answered
+            while going:
+                assert await ask(process, bearer()) == 200
+                answered += 1
+
+        loads = [asyncio.create_task(load(process)) for process in processes for _ in range(3)]
+        for _ in range(2):
+            await written(database_url, await count(database_url) + 20)
+            async with outage(database_url):
+                before = answered
+
+                async def went_on(before: int = before) -> bool:
+                    return answered >= before + 40
+
+                await eventually(went_on, what="completions go on without the database", within=15)
+            await written(database_url, answered, within=20)
+        going = False
+        await asyncio.gather(*loads)
+        await written(database_url, answered, within=20)
+        healths = [(await process.client.get("/health")).json() for process in processes]
+    assert await count(database_url) == answered
+    assert [health["status"] for health in healths] == ["ok", "ok"]
+    assert files_of(tmp_path / ".synapscale") == []
+    await assert_sums_agree(database_url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_what_waits_on_disk_is_replayed_by_the_next_process(
+    database_url: str, sim: OpenAISimulator, tmp_path: Path, number: signal.Signals
+) -> None:
+    directory = tmp_path / ".synapscale"
+    async with replicas(1, tmp_path, sim, database_url) as (doomed,), outage(database_url):
+        assert [await ask(doomed, bearer()) for _ in range(20)] == [200] * 20
+
+        async def on_disk() -> bool:
+            return lines_of(directory) == 20
+
+        await eventually(on_disk, what="all rows are on disk", within=5)
+        await doomed.end(number)
+    async with replicas(2, tmp_path, sim, database_url):
+        await written(database_url, 20)
+
+        async def none_left() -> bool:
+            return files_of(directory) == []
+
+        await eventually(none_left, what="the file is gone", within=5)
+    assert await count(database_url) == 20
+    await assert_sums_agree(database_url)
