@@ -39,7 +39,7 @@ PACKAGES = ("fastapi", "sqlalchemy", "asyncpg")
 SUMS = "requests, attempts, cost_usd, input_tokens, output_tokens, cached_input_tokens"
 
 MAKE_HOURS = f"""
-INSERT INTO llm.usage_hours (organization_id, starts_at, model, provider, user_id, key_id, {SUMS})
+INSERT INTO llm.user_usage_hours (organization_id, starts_at, model, provider, user_id, key_id, {SUMS})
 SELECT 'org_test', date_trunc('hour', at, 'UTC'), 'model-' || m, 'provider-' || m % 3, 'usr_' || u, 'key_' || u,
   count(*), count(*), sum(0.000001 * (n % 9000)), sum(n % 4000), sum(n % 500), sum(n % 1000)
 FROM (
@@ -48,11 +48,14 @@ FROM (
 ) one, LATERAL (SELECT h % {USERS} AS u, (h % {USERS} + (h / {USERS}) % 4 / 3) % 5 AS m) who
 GROUP BY 2, 3, 4, 5, 6
 """  # noqa: S608 # of numbers in this file
+KEY = "organization_id, starts_at, model, provider"
+ADDED = ", ".join(f"sum({name})" for name in SUMS.split(", "))
 MAKE_DAYS = f"""
-INSERT INTO llm.usage_days (organization_id, starts_at, model, provider, user_id, key_id, {SUMS})
-SELECT organization_id, date_trunc('day', starts_at, 'UTC'), model, provider, user_id, key_id,
-  {", ".join(f"sum({name})" for name in SUMS.split(", "))}
-FROM llm.usage_hours GROUP BY 1, 2, 3, 4, 5, 6
+INSERT INTO llm.user_usage_days ({KEY}, user_id, key_id, {SUMS})
+SELECT organization_id, date_trunc('day', starts_at, 'UTC'), model, provider, user_id, key_id, {ADDED}
+FROM llm.user_usage_hours GROUP BY 1, 2, 3, 4, 5, 6;
+INSERT INTO llm.usage_hours ({KEY}, {SUMS}) SELECT {KEY}, {ADDED} FROM llm.user_usage_hours GROUP BY 1, 2, 3, 4;
+INSERT INTO llm.usage_days ({KEY}, {SUMS}) SELECT {KEY}, {ADDED} FROM llm.user_usage_days GROUP BY 1, 2, 3, 4;
 """  # noqa: S608 # of names in this file
 
 
@@ -75,11 +78,14 @@ async def fill(url: str, since: datetime) -> None:
     await connection.execute("SET work_mem = '1GB'; SET jit = off")
     await connection.execute(MAKE_HOURS, since, timedelta(days=DAYS))
     await connection.execute(MAKE_DAYS)
-    await connection.execute("VACUUM ANALYZE llm.usage_hours, llm.usage_days")
-    hours, days, requests = await connection.fetchrow(
-        "SELECT (SELECT count(*) FROM llm.usage_hours), count(*), sum(requests) FROM llm.usage_days"
+    await connection.execute(
+        "VACUUM ANALYZE llm.usage_hours, llm.usage_days, llm.user_usage_hours, llm.user_usage_days"
     )
-    print(f"{requests:,} requests: {hours:,} sums by hour, {days:,} by day; {time.monotonic() - started:.0f} s to make")
+    hours, days, requests = await connection.fetchrow(
+        "SELECT (SELECT count(*) FROM llm.user_usage_hours), count(*), sum(requests) FROM llm.user_usage_days"
+    )
+    print(f"{requests:,.0f} requests: {hours:,} sums of users by hour, {days:,} by day")
+    print(f"made in {time.monotonic() - started:.0f} s", flush=True)
     await connection.close()
 
 

@@ -153,6 +153,8 @@ def upgrade() -> None:
     _create_attempts()
     for table in ("usage_hours", "usage_days"):
         _create_sums(table)
+    for table in ("user_usage_hours", "user_usage_days"):
+        _create_sums(table, "user_id", "key_id")
     _create_limits()
     for function in (WINDOW_START, RESERVE, MOVE, SETTLE, CHARGE_EXPIRED):
         op.execute(function)
@@ -223,13 +225,13 @@ def _create_attempts() -> None:
     )
 
 
-def _create_sums(table: str) -> None:
-    key = ("organization_id", "starts_at", "model", "provider", "user_id", "key_id")
+def _create_sums(table: str, *users: str) -> None:
+    key = ("organization_id", "starts_at", "model", "provider", *users)
     op.create_table(
         table,
         *_words("organization_id"),
         _moment("starts_at"),
-        *_words("model", "provider", "user_id", "key_id"),
+        *_words("model", "provider", *users),
         *_tokens(COUNTS),
         sa.Column("cost_usd", sa.Numeric(), server_default=sa.text("0"), nullable=False),
         *_tokens(),

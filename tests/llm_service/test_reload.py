@@ -107,8 +107,8 @@ async def test_a_provider_whose_row_stays_keeps_its_connections(tmp_path: Path) 
         assert one.connections == opened
 
 
-async def test_a_bad_file_keeps_the_old_one_in_force_and_shows_in_health(tmp_path: Path) -> None:
-    async with OpenAISimulator() as one, serving(tmp_path, {"one": row(one)}) as llm:
+async def test_a_bad_file_keeps_the_old_one_in_force_and_shows_in_health(tmp_path: Path, database_url: str) -> None:
+    async with OpenAISimulator() as one, serving(tmp_path, {"one": row(one)}, database_url=database_url) as llm:
         (tmp_path / "llm.yaml").write_text("providers:\n  one: {type: magic}\n")
         told = await until_health_says(llm, "not in force")
         assert "llm.yaml:2: providers.one.type" in told

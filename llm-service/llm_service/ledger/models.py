@@ -1,4 +1,4 @@
-"""Tables `llm.requests`, `llm.attempts`, `llm.usage_hours`, `llm.usage_days`."""
+"""Tables `llm.requests`, `llm.attempts`, and their sums in `llm.usage_*` and `llm.user_usage_*`."""
 
 from decimal import Decimal
 from uuid import UUID
@@ -87,15 +87,13 @@ class LedgerAttempt(_Spent, Base):
 class _Sums(_Spent):
     """Tokens and cost count where they were spent (an attempt's model and provider), requests where they were answered.
 
-    `unpriced` attempts are those whose cost is unknown: it is not in `cost_usd`. An empty `key_id` is a login.
+    `unpriced` attempts are those whose cost is unknown: it is not in `cost_usd`. By hour, and by day in UTC.
     """
 
     organization_id: Mapped[Word] = mapped_column(primary_key=True)
     starts_at: Mapped[Moment] = mapped_column(primary_key=True)
     model: Mapped[Word] = mapped_column(primary_key=True)
     provider: Mapped[Word] = mapped_column(primary_key=True)
-    user_id: Mapped[Word] = mapped_column(primary_key=True)
-    key_id: Mapped[Word] = mapped_column(primary_key=True)
     requests: Mapped[Tokens]
     failed: Mapped[Tokens]
     cached: Mapped[Tokens]
@@ -105,11 +103,24 @@ class _Sums(_Spent):
     cost_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
 
 
+class _SumsOfUsers(_Sums):
+    """The same, apart for each user and key: many more rows, which is why there are both. An empty key is a login."""
+
+    user_id: Mapped[Word] = mapped_column(primary_key=True)
+    key_id: Mapped[Word] = mapped_column(primary_key=True)
+
+
 class UsageHour(_Sums, Base):
     __tablename__ = "usage_hours"
 
 
 class UsageDay(_Sums, Base):
-    """By day in UTC: a year is some twenty times fewer rows than by hour."""
-
     __tablename__ = "usage_days"
+
+
+class UserUsageHour(_SumsOfUsers, Base):
+    __tablename__ = "user_usage_hours"
+
+
+class UserUsageDay(_SumsOfUsers, Base):
+    __tablename__ = "user_usage_days"

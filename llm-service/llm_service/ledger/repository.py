@@ -19,20 +19,30 @@ _ATTEMPT = (
     "request_id, number, organization_id, model, provider, key, result, error, status, "
     f"{_TOKENS}, cost_usd, estimated, first_content_ms, total_ms, created_at"
 )
-_KEY = "organization_id, starts_at, model, provider, user_id, key_id"
 _SUMS = ("requests", "failed", "cached", "attempts", "estimated", "unpriced", "cost_usd", *TOKEN_KINDS)
 
 
-def _summed(table: str, unit: str, *, sign: str = "") -> str:
+def _summed(table: str, unit: str, *, users: bool, sign: str = "") -> str:
     """Adds `lines` to the sums. The order is the same for all writers, so that no two wait for each other."""
+    names = ["model", "provider", *(["user_id", "key_id"] if users else [])]
+    key = ", ".join(["organization_id", "starts_at", *names])
+    groups = ", ".join(str(number + 1) for number in range(2 + len(names)))
     sums = ", ".join(f"{sign}sum({name})" for name in _SUMS)
     added = ", ".join(f"{name} = u.{name} + excluded.{name}" for name in _SUMS)
     return f"""
-    INSERT INTO llm.{table} AS u ({_KEY}, {", ".join(_SUMS)})
-    SELECT organization_id, date_trunc('{unit}', created_at, 'UTC'), model, provider, user_id, key_id, {sums}
-    FROM lines GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
-    ON CONFLICT ({_KEY}) DO UPDATE SET {added}
+    INSERT INTO llm.{table} AS u ({key}, {", ".join(_SUMS)})
+    SELECT organization_id, date_trunc('{unit}', created_at, 'UTC'), {", ".join(names)}, {sums}
+    FROM lines GROUP BY {groups} ORDER BY {groups}
+    ON CONFLICT ({key}) DO UPDATE SET {added}
     """  # noqa: S608 # of names in this file
+
+
+def _all_summed(*, sign: str = "") -> str:
+    """Ends the statement whose `lines` they are."""
+    return f""", by_day AS ({_summed("usage_days", "day", users=False, sign=sign)}),
+    by_hour_and_user AS ({_summed("user_usage_hours", "hour", users=True, sign=sign)}),
+    by_day_and_user AS ({_summed("user_usage_days", "day", users=True, sign=sign)})
+    {_summed("usage_hours", "hour", users=False, sign=sign)}"""
 
 
 _LINES = f"""lines AS (
@@ -59,8 +69,7 @@ APPEND = text(
     FROM jsonb_populate_recordset(NULL::llm.attempts, CAST(:attempts AS jsonb)) a
     JOIN changed ON changed.id = a.request_id AND changed.organization_id = a.organization_id
     RETURNING *
-  ), {_LINES}, by_day AS ({_summed("usage_days", "day")})
-  {_summed("usage_hours", "hour")}"""  # noqa: S608 # of names in this file
+  ), {_LINES}{_all_summed()}"""  # noqa: S608 # of names in this file
 )
 RETRACT = text(
     f"""
@@ -69,8 +78,7 @@ RETRACT = text(
   ), tried AS (
     DELETE FROM llm.attempts t USING changed
     WHERE t.request_id = changed.id AND t.organization_id = changed.organization_id RETURNING t.*
-  ), {_LINES}, by_day AS ({_summed("usage_days", "day", sign="-")})
-  {_summed("usage_hours", "hour", sign="-")}"""  # noqa: S608 # of names in this file
+  ), {_LINES}{_all_summed(sign="-")}"""  # noqa: S608 # of names in this file
 )
 SETTLE = text("SELECT llm.settle(CAST(:given AS jsonb))")
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_service.ledger.models import UsageDay, UsageHour
+from llm_service.ledger.models import UsageDay, UsageHour, UserUsageDay, UserUsageHour
 
 COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "key": "key_id"}
 SUMS = (
@@ -28,6 +28,16 @@ SUMS = (
     "input_audio_tokens",
     "output_audio_tokens",
 )
+
+
+Sums = type[UsageDay] | type[UsageHour] | type[UserUsageDay] | type[UserUsageHour]
+_SUMS_OF: dict[tuple[bool, bool], Sums] = {
+    (False, False): UsageHour,
+    (False, True): UsageDay,
+    (True, False): UserUsageHour,
+    (True, True): UserUsageDay,
+}
+"""By whether users are told apart, and whether by day."""
 
 
 class Narrowed(TypedDict):
@@ -51,11 +61,13 @@ async def sum_usage(
     limit: int,
 ) -> Sequence[Row[Any]]:
     """In the order of the groups. `by_day` reads the sums by day: `since` and `until` are then whole days."""
-    sums = UsageDay if by_day else UsageHour
+    apart = not {"user", "key"}.isdisjoint(group_by) or bool(narrowed["user"] or narrowed["key"])
+    sums = _SUMS_OF[apart, by_day]
     groups = [_group(sums, name) for name in group_by]
     added = [func.coalesce(func.sum(getattr(sums, name)), Decimal(0)).label(name) for name in SUMS]
-    ours = UsageDay.organization_id == organization_id if by_day else UsageHour.organization_id == organization_id
-    query = select(*groups, *added).where(ours, sums.starts_at >= since, sums.starts_at < until)
+    query = select(*groups, *added).where(
+        sums.organization_id == organization_id, sums.starts_at >= since, sums.starts_at < until
+    )
     for name, value in narrowed.items():
         if value is not None:
             query = query.where(getattr(sums, COLUMNS[name]) == value)
@@ -64,7 +76,7 @@ async def sum_usage(
     return (await session.execute(query.limit(limit))).all()
 
 
-def _group(sums: type[UsageDay | UsageHour], name: str) -> Any:
+def _group(sums: Sums, name: str) -> Any:
     if name in COLUMNS:
         return getattr(sums, COLUMNS[name])
     return func.date_trunc(name, sums.starts_at, "UTC").label("starts_at")

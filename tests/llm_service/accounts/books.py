@@ -45,7 +45,7 @@ async def windows(database_url: str) -> dict[str, tuple[Any, Any]]:
 
 
 async def assert_sums_agree(database_url: str) -> None:
-    """By hour and by day there is as much as in the single rows, and no window holds what no reservation holds."""
+    """In each of the tables of sums there is as much as in the single rows."""
     told = (
         "sum(requests) requests, sum(attempts) attempts, sum(cost_usd) cost, sum(input_tokens + output_tokens) tokens"
     )
@@ -54,8 +54,8 @@ async def assert_sums_agree(database_url: str) -> None:
         "SELECT (SELECT count(*) FROM llm.requests) requests, count(*) attempts, coalesce(sum(cost_usd), 0) cost, "
         "coalesce(sum(input_tokens + output_tokens), 0) tokens FROM llm.attempts",
     )
-    for table in ("usage_hours", "usage_days"):
-        summed = await rows(database_url, f"SELECT {told} FROM llm.{table}")  # one of two names
+    for table in ("usage_hours", "usage_days", "user_usage_hours", "user_usage_days"):
+        summed = await rows(database_url, f"SELECT {told} FROM llm.{table}")  # one of four names
         assert summed == single, (table, summed, single)
 
 

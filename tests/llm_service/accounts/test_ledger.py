@@ -63,8 +63,12 @@ async def test_a_client_is_told_what_an_answer_cost(database_url: str, tmp_path:
     assert "e" not in (header + done["cost_usd"]).lower()
 
 
+def unpriced(sim: OpenAISimulator) -> dict[str, Any]:
+    return {"mine": row(sim, type="openai_compatible")}
+
+
 async def test_what_has_no_known_price_costs_null_and_is_counted_as_such(database_url: str, tmp_path: Path) -> None:
-    async with OpenAISimulator() as sim, serving(tmp_path, {"mine": row(sim)}, database_url=database_url) as llm:
+    async with OpenAISimulator() as sim, serving(tmp_path, unpriced(sim), database_url=database_url) as llm:
         answer = await llm.post(SURFACES[0], json=asking())
         (one,) = await settled(database_url)
         (usage,) = (await llm.get("/api/llm/usage")).json()["data"]

@@ -118,8 +118,10 @@ async def test_what_acts_for_a_key_spends_from_the_key_s_budget(database_url: st
 
 
 async def test_a_budget_is_not_spent_where_nobody_knows_the_price(database_url: str, tmp_path: Path) -> None:
-    async with OpenAISimulator() as sim, serving(tmp_path, {"mine": row(sim)}, database_url=database_url) as llm:
-        answer = await llm.post(CHAT, json=asking(), headers=limited(budget=budget("1")))
+    async with OpenAISimulator() as sim:
+        providers = {"mine": row(sim, type="openai_compatible")}
+        async with serving(tmp_path, providers, database_url=database_url) as llm:
+            answer = await llm.post(CHAT, json=asking(), headers=limited(budget=budget("1")))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "price_unknown")
 
 
@@ -171,8 +173,8 @@ async def test_a_reservation_of_the_dead_is_charged_and_put_right_when_more_is_k
     """The lease is cut short in the table, as it would be for a process that hangs for a minute."""
     key = limited(budget=budget("1"), concurrent_requests=3)
     async with OpenAISimulator() as sim:
-        settings: dict[str, Any] = {"database_url": database_url, "llm_lease_seconds": 0.5}
-        async with serving(tmp_path, {"openai": row(sim)}, **settings) as llm:
+        providers = {"openai": row(sim)}
+        async with serving(tmp_path, providers, database_url=database_url, lease_seconds=0.5) as llm:
             sim.faults.append(Fault("stall", after=1))
             async with llm.stream("POST", CHAT, json=asking(stream=True, **SMALL), headers=key) as answer:
                 assert answer.status_code == 200
