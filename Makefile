@@ -20,7 +20,7 @@ help:
 	@echo 'make test          every test'
 	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
 	@echo 'make lint | types | arch | fmt'
-	@echo 'make bench         what identity and limits cost, on this machine (minutes; fails on nothing)'
+	@echo 'make bench         what identity, limits and usage cost, on this machine (minutes; fails on nothing)'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
 	@echo 'make snapshots     write the agreed API anew'
 	@echo 'make requirements  write requirements.txt from uv.lock'
@@ -53,6 +53,7 @@ check: lint types arch .venv/installed-dev
 bench: .venv/installed-dev
 	-@PYTHONPATH=. $(BIN)/python benchmarks/identity.py
 	-@$(BIN)/python benchmarks/verified_token.py
+	-@PYTHONPATH=. $(BIN)/python benchmarks/usage.py
 	-@$(BIN)/pytest --quiet benchmarks/test_rate_limit_cost.py
 
 compose-test: .venv/installed-dev

@@ -151,8 +151,7 @@ class Account:
     def overhead_ms(self) -> float:
         """Since the request came in, but for the time that providers took."""
         elapsed = (time.monotonic() - self.started) * 1000
-        waited = sum(attempt.total_ms or attempt.first_content_ms or 0 for attempt in self.attempts)
-        return max(0.0, elapsed - waited)
+        return max(0.0, elapsed - sum(_ms(attempt) for attempt in self.attempts))
 
     async def __aenter__(self) -> Self:
         return self
@@ -239,7 +238,7 @@ class Account:
             usage=usage or Usage(),
             cost_usd=cost,
             first_content_ms=attempt.first_content_ms,
-            total_ms=attempt.total_ms or (time.time() - attempt.started_at) * 1000,
+            total_ms=_ms(attempt),
             created_at=datetime.fromtimestamp(attempt.started_at, UTC),
         )
 
@@ -256,3 +255,8 @@ class Account:
         said = -(-attempt.said // CHARACTERS_PER_TOKEN)
         counted = attempt.usage or Usage(input_tokens=estimated_tokens(self.asked.body))
         return msgspec.structs.replace(counted, output_tokens=max(counted.output_tokens, said), estimated=True)
+
+
+def _ms(attempt: Attempt) -> float:
+    """Its whole time, up to now where it goes on."""
+    return (time.time() - attempt.started_at) * 1000 if attempt.total_ms is None else attempt.total_ms

@@ -44,6 +44,7 @@ async def test_the_token_carries_scopes_and_policy_of_the_key(ana: Caller) -> No
         "tokens_per_minute": 100_000,
         "concurrent_requests": 4,
         "budget": {"usd": "12.50", "period": "month"},
+        "key": created["id"],
     }
     unlimited = claims_of(await exchange(ana.auth, (await ana.create())["key"]))
     assert "policy" not in unlimited

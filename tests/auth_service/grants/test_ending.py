@@ -160,6 +160,7 @@ async def test_a_keys_limits_and_scopes_bind_its_grants_as_they_are_today(
         "models": ["echo"],
         "tokens_per_minute": 100,
         "budget": {"usd": "1.50", "period": "day"},
+        "key": key,
     }
     assert given.scope == "llm:read"
     assert given.expires_in <= 90

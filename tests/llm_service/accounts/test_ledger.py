@@ -53,6 +53,16 @@ async def test_a_completed_request_has_a_row_with_its_exact_cost(
     assert float(answer.headers["x-synapscale-overhead-ms"]) >= 0
 
 
+async def test_the_provider_s_time_is_not_our_overhead(database_url: str, tmp_path: Path) -> None:
+    async with OpenAISimulator(pace=0.02) as sim:
+        providers = {"openai": row(sim)}
+        async with serving(tmp_path, providers, database_url=database_url) as llm:
+            await llm.post(SURFACES[0], json=asking(stream=True))
+            (one,) = await settled(database_url)
+    assert one["total_ms"] > 100
+    assert one["overhead_ms"] < one["total_ms"] / 2
+
+
 async def test_a_client_is_told_what_an_answer_cost(database_url: str, tmp_path: Path) -> None:
     whole, native = SURFACES[0], "/api/llm/chat/completions"
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:

@@ -1,7 +1,9 @@
 """Several llm-services, as processes of their own, on one database: killed, stopped, and cut off from it."""
 
 import asyncio
+import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from launcher.postgres import EmbeddedPostgres
+from migrations.run import upgrade
 from tests.chat_service.api import eventually
 from tests.chat_service.serving import ServiceProcess, service_process
 from tests.llm_service.accounts.books import (
@@ -208,6 +212,52 @@ async def test_nothing_is_lost_or_doubled_when_the_database_goes_away_under_load
     assert [health["status"] for health in healths] == ["ok", "ok"]
     assert files_of(tmp_path / ".synapscale") == []
     await assert_sums_agree(database_url)
+
+
+async def test_a_database_server_may_be_restarted_under_load(sim: OpenAISimulator, tmp_path: Path) -> None:
+    """With limits, so that some requests are refused meanwhile; those that are answered are all in the ledger."""
+    keys = [bearer(), limited(budget=budget("1000"), concurrent_requests=1000)]
+    codes: list[int] = []
+    going = True
+    with tempfile.TemporaryDirectory(prefix="syn-") as directory:
+        os.chmod(directory, 0o711)  # PostgreSQL has a user of its own where the tests run as root
+        server = EmbeddedPostgres(Path(directory) / "data")
+        try:
+            url = await asyncio.to_thread(server.start)
+            await asyncio.to_thread(upgrade, url)
+            async with replicas(2, tmp_path, sim, url) as processes:
+
+                async def load(process: ServiceProcess, headers: dict[str, str]) -> None:
+                    while going:
+                        codes.append(await ask(process, headers))
+
+                loads = [asyncio.create_task(load(process, key)) for process in processes for key in keys * 2]
+                await written(url, 50)
+                await asyncio.to_thread(server.stop)
+                before = codes.count(200)
+
+                async def went_on() -> bool:
+                    return codes.count(200) >= before + 40 and 503 in codes
+
+                await eventually(went_on, what="some are answered, some told to come back", within=20)
+                await asyncio.to_thread(server.start)
+                await written(url, codes.count(200), within=20)
+                going = False
+                await asyncio.gather(*loads)
+                await written(url, codes.count(200), within=20)
+                await eventually(lambda: _nothing_held(url), what="nothing is reserved", within=10)
+                found = await requests(url)
+                assert set(codes) == {200, 503}
+                assert [one["result"] for one in found] == ["completed"] * codes.count(200)
+                paid = sum(one["cost_usd"] for one in found if one["key_id"])
+                assert (await windows(url))["budget:month"] == (paid, 0)
+                await assert_sums_agree(url)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+async def _nothing_held(database_url: str) -> bool:
+    return await rows(database_url, "SELECT * FROM llm.reservations") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
