@@ -72,7 +72,7 @@ def test_who_is_demoted_keeps_nothing_of_before(attacked_shapes: World) -> None:
     assert_soon(lambda: person("GET", "/api/auth/users", headers=key).status_code == 403)
     assert person("POST", "/v1/chat/completions", {}, headers=key).status_code == 403
     renewed = person.refresh().json()
-    assert sorted(renewed["scope"].split()) == ["chat:read", "llm:read"]
+    assert sorted(renewed["scope"].split()) == ["chat:read", "llm:read", "usage:read"]
 
 
 def test_a_logout_ends_the_session_and_nothing_else(attacked_shapes: World) -> None:

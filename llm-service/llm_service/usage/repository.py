@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypedDict
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import BigInteger, Row, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_service.ledger.models import UsageDay, UsageHour, UserUsageDay, UserUsageHour
@@ -68,7 +67,7 @@ async def sum_usage(
     apart = not {"user", "key"}.isdisjoint(group_by) or bool(narrowed["user"] or narrowed["key"])
     sums = _SUMS_OF[apart, by_day]
     groups = [_group(sums, name) for name in group_by]
-    added = [func.coalesce(func.sum(getattr(sums, name)), Decimal(0)).label(name) for name in SUMS]
+    added = [_sum(sums, name) for name in SUMS]
     query = select(*groups, *added).where(
         sums.organization_id == organization_id, sums.starts_at >= since, sums.starts_at < until
     )
@@ -79,6 +78,12 @@ async def sum_usage(
         query = query.group_by(*groups).order_by(*groups)
     await session.execute(PLANNED_ANEW)
     return (await session.execute(query.limit(limit))).all()
+
+
+def _sum(sums: Sums, name: str) -> Any:
+    """PostgreSQL's sum of whole numbers is no whole number."""
+    added = func.coalesce(func.sum(getattr(sums, name)), 0)
+    return (added if name == "cost_usd" else cast(added, BigInteger)).label(name)
 
 
 def _group(sums: Sums, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from llm_service.usage.schemas import Usage, UsageFilter, as_csv
@@ -30,7 +31,7 @@ async def read_usage(asked: Annotated[UsageFilter, Query()], request: Request, u
     rows, columns = await usage.read(asked), columns_of(asked)
     if (asked.format or _accepted(request)) == "csv":
         return Response(as_csv(rows, columns=columns), media_type=CSV)
-    told = Usage(data=rows).model_dump_json(include={"data": {"__all__": set(columns)}, "next_cursor": True})
+    told = msgspec.json.encode({"data": rows, "next_cursor": None})  # pydantic takes longer than PostgreSQL
     return Response(told, media_type="application/json")
 
 

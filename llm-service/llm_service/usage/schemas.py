@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -75,12 +75,12 @@ class Usage(BaseModel):
     next_cursor: None = None
 
 
-def as_csv(rows: Sequence[UsageRow], *, columns: Sequence[str]) -> str:
+def as_csv(rows: Sequence[Mapping[str, object]], *, columns: Sequence[str]) -> str:
     """RFC 4180. A model's name is anybody's to choose: one that a spreadsheet would run is quoted."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(columns)
-    writer.writerows([_cell(getattr(row, name)) for name in columns] for row in rows)
+    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
     return written.getvalue()
 
 

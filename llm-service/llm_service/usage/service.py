@@ -1,11 +1,12 @@
 """Which sums a caller may see, and over how much time."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_service.usage.repository import COLUMNS, SUMS, Narrowed, sum_usage
-from llm_service.usage.schemas import UsageFilter, UsageRow
+from llm_service.usage.schemas import UsageFilter
 from shared.auth import Principal
 from shared.errors import Unprocessable
 
@@ -22,8 +23,8 @@ class UsageService:
         self._session = session
         self._reader = reader
 
-    async def read(self, asked: UsageFilter) -> list[UsageRow]:
-        """Raises Unprocessable where that would be too much."""
+    async def read(self, asked: UsageFilter) -> list[dict[str, Any]]:
+        """Members of UsageRow. Raises Unprocessable where that would be too much."""
         groups = groups_of(asked)
         now = datetime.now(UTC)
         since = _hour(asked.since) if asked.since else _midnight(now - timedelta(days=USUAL_DAYS))
@@ -46,7 +47,7 @@ class UsageService:
         )
         if len(rows) > MOST_ROWS:
             raise Unprocessable(f"That would be more than {MOST_ROWS} rows: group by less, or ask for less time.")
-        return [UsageRow(**{**row._mapping, "cost_usd": f"{row.cost_usd.normalize():f}"}) for row in rows]
+        return [{**row._mapping, "cost_usd": f"{row.cost_usd.normalize():f}"} for row in rows]
 
 
 def groups_of(asked: UsageFilter) -> list[str]:

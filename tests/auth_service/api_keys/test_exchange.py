@@ -63,7 +63,8 @@ async def test_a_key_never_may_more_than_its_owner_today(ana: Caller, sessions: 
     created = await ana.create()
     async with sessions.begin() as session:
         await session.execute(update(Membership).where(Membership.user_id == ana.user_id).values(role="viewer"))
-    assert set(claims_of(await exchange(ana.auth, created["key"]))["scope"].split()) == {"llm:read", "chat:read"}
+    scope = claims_of(await exchange(ana.auth, created["key"]))["scope"]
+    assert set(scope.split()) == {"llm:read", "chat:read", "usage:read"}
 
 
 async def test_the_token_ends_with_the_key(ana: Caller, sessions: Sessions) -> None:

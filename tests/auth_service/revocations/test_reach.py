@@ -47,11 +47,15 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(auth_url: str, directory: Path, *, secret: str = SECRET) -> AsyncIterator[Platform]:
+async def platform(
+    auth_url: str, database_url: str, directory: Path, *, secret: str = SECRET
+) -> AsyncIterator[Platform]:
     config = directory / "llm.yaml"
     config.write_text(json.dumps({"providers": {"echo": {"type": "echo", "models": ["echo"]}}}))
     common = {"secret_key": secret, "auth_url": auth_url, "chat_url": auth_url}
-    llm_settings = llm_service.settings.Settings.model_validate({**common, "llm_config": config})
+    llm_settings = llm_service.settings.Settings.model_validate(
+        {**common, "llm_config": config, "data_dir": directory, "database_url": database_url}
+    )
     async with AsyncExitStack() as stack:
         llm_url = await stack.enter_async_context(served(llm_service.main.create_app(llm_settings, variables={})))
         settings = api_gateway.settings.Settings.model_validate({**common, "llm_url": llm_url})
@@ -77,7 +81,7 @@ def test_a_poll_and_its_patience_fit_into_the_promise() -> None:
 
 @pytest.mark.parametrize("what", ["session", "user", "membership"])
 async def test_a_revocation_is_in_force_everywhere_within_five_seconds(
-    auth_url: str, sessions: Sessions, user: User, tmp_path: Path, what: str
+    auth_url: str, database_url: str, sessions: Sessions, user: User, tmp_path: Path, what: str
 ) -> None:
     login = await add_login(sessions, user)
     subject = {"session": login, "user": user.id, "membership": f"{user.id}/{user.organization_id}"}[what]
@@ -85,7 +89,7 @@ async def test_a_revocation_is_in_force_everywhere_within_five_seconds(
     stranger = await make_user(sessions, "bia")
     strangers_token = await token_for(sessions, stranger, source=await add_login(sessions, stranger))
 
-    async with platform(auth_url, tmp_path) as running:
+    async with platform(auth_url, database_url, tmp_path) as running:
 
         async def is_refused() -> bool:
             return await running.statuses(token) == (401, 401)
@@ -100,17 +104,17 @@ async def test_a_revocation_is_in_force_everywhere_within_five_seconds(
 
 
 async def test_a_process_that_starts_after_a_revocation_knows_it(
-    auth_url: str, sessions: Sessions, user: User, tmp_path: Path
+    auth_url: str, database_url: str, sessions: Sessions, user: User, tmp_path: Path
 ) -> None:
     token = await token_for(sessions, user, source="ses_1")
     async with sessions.begin() as session:
         await revoke(session, "ses_1")
-    async with platform(auth_url, tmp_path) as running:
+    async with platform(auth_url, database_url, tmp_path) as running:
         assert await running.statuses(token) == (401, 401)
 
 
 async def test_without_auth_service_tokens_hold_and_health_tells(
-    serve_auth: ServeAuth, sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve_auth: ServeAuth, database_url: str, sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocations_module, "STALE_AFTER", 3.0)  # else the test would wait for 15 s
     async with AsyncExitStack() as auth:
@@ -119,7 +123,7 @@ async def test_without_auth_service_tokens_hold_and_health_tells(
         ended, token = [await token_for(sessions, user, source=source) for source in ("ses_1", "ses_2")]
         async with sessions.begin() as session:
             await revoke(session, "ses_1")
-        async with platform(auth_url, tmp_path) as running:
+        async with platform(auth_url, database_url, tmp_path) as running:
             assert await running.statuses(token) == (200, 200)
             assert (await running.health())["status"] == "ok"
             await auth.aclose()
@@ -142,10 +146,10 @@ async def test_without_auth_service_tokens_hold_and_health_tells(
 
 
 async def test_a_service_with_another_secret_hears_nothing_and_says_so(
-    auth_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    auth_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocations_module, "STALE_AFTER", 0.1)
-    async with platform(auth_url, tmp_path, secret="another-secret-of-the-tests-0123456789") as running:
+    async with platform(auth_url, database_url, tmp_path, secret="another-secret-of-the-tests-0123456789") as running:
 
         async def gateway_tells() -> bool:
             return (await running.health())["problem"] is not None
