@@ -62,7 +62,7 @@ def start_ledger(database_url: str, tmp_path: Path) -> StartLedger:
 
 
 async def test_a_tool_is_paid_from_the_key_s_budget_and_stands_in_the_ledger(
-    start_ledger: StartLedger, database_url: str
+    start_ledger: StartLedger, database_url: str, tmp_path: Path
 ) -> None:
     payer = with_budget("1")
     async with start_ledger() as ledger:
@@ -72,6 +72,7 @@ async def test_a_tool_is_paid_from_the_key_s_budget_and_stands_in_the_ledger(
         for _ in range(2):  # told twice, it counts once
             await ledger.charge(payer, id=reservation, reserved=True, usage=Usage(input_tokens=7), **spent)
     (one,) = await requests(database_url)
+    assert not (tmp_path / "ledger" / "rejected.txt").exists()
     assert (one["source"], one["model"], one["cost_usd"]) == ("chat", "acme/search", Decimal("0.123456789012"))
     assert one["key_id"] == payer.session_id
     assert (await windows(database_url))["budget:month"] == (Decimal("0.123456789012"), 0)
