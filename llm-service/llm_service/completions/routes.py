@@ -28,11 +28,6 @@ openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 anthropic_router = APIRouter(tags=["anthropic clients"], responses=ANTHROPIC_ERROR_DOCS)
 
 
-def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
-    headers, request_id = request.headers, request_id_of(request.scope)
-    return Order(ingress=ingress, principal=principal, request_id=request_id, trace=parent_of(headers))
-
-
 async def completions(request: Request) -> Completions:
     found: Completions = request.state.completions
     return found
@@ -69,7 +64,8 @@ async def create_anthropic_message(request: Request, principal: LlmInvoker, serv
 
 
 def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
-    return Order(ingress=ingress, principal=principal, request_id=request_id_of(request.scope))
+    headers, request_id = request.headers, request_id_of(request.scope)
+    return Order(ingress=ingress, principal=principal, request_id=request_id, trace=parent_of(headers))
 
 
 async def _answer(
