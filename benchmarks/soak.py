@@ -93,7 +93,7 @@ async def platform(sims: dict[str, Provider], directory: Path) -> AsyncIterator[
 
 
 async def api_key(url: str, directory: Path) -> str:
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client, asyncio.timeout(60):
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client, asyncio.timeout(180):
         while True:
             try:
                 if (await client.get("/health/ready")).status_code == 200:
