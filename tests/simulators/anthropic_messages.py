@@ -32,7 +32,8 @@ class Message:
 
     def document(self) -> JSON:
         content = [block for block, _ in self._blocks()]
-        return {**self._opening(content), **self._ending(), **self._told(self._usage(self._spent.output))}
+        usage = {**self._usage(self._spent.output), **self._thought_tokens()}
+        return {**self._opening(content), **self._ending(), **self._told(usage)}
 
     def events(self) -> Iterator[Event]:
         """As recorded: a ping after the first block opened, and the whole usage in `message_delta` again."""
@@ -115,10 +116,13 @@ class Message:
         }
 
     def _final_usage(self) -> JSON:
-        spent = self._spent
         kept = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-        usage = {name: value for name, value in self._usage(spent.output).items() if name in kept}
-        return {**usage, "output_tokens_details": {"thinking_tokens": spent.reasoning}} if spent.reasoning else usage
+        usage = {name: value for name, value in self._usage(self._spent.output).items() if name in kept}
+        return {**usage, **self._thought_tokens()}
+
+    def _thought_tokens(self) -> JSON:
+        reasoning = self._spent.reasoning
+        return {"output_tokens_details": {"thinking_tokens": reasoning}} if reasoning else {}
 
     def _told(self, usage: JSON) -> JSON:
         return {"usage": usage} if self.tells_usage else {}

@@ -42,6 +42,8 @@ FINISH_REASONS: dict[FinishReason, str] = {
     "refusal": "content_filter",
     "pause": "stop",
 }
+ELSE = TextDelta | RefusalDelta | ToolCallDelta | MediaAdded | NativeAdded
+"""What may be said beside thoughts."""
 
 
 class OpenAIStreamRenderer(StreamRenderer):
@@ -51,6 +53,7 @@ class OpenAIStreamRenderer(StreamRenderer):
         self._with_usage = with_usage
         self._usage: Usage | None = None
         self._thoughts = 0
+        self._thinking = False
         self._characters = 0
         self._head: Json = {
             "id": new_id("chatcmpl"),
@@ -67,6 +70,8 @@ class OpenAIStreamRenderer(StreamRenderer):
         return piece.raw
 
     def render(self, event: Event) -> bytes:  # noqa: C901 # one arm for each event of the union
+        if isinstance(event, ELSE):
+            self._end_thought()
         match event:
             case Started():
                 self._head |= {"id": event.id or self._head["id"], "model": event.model or self._head["model"]}
@@ -108,12 +113,20 @@ class OpenAIStreamRenderer(StreamRenderer):
         return b"data: " + msgspec.json.encode(openai_error(error)) + b"\n\n"
 
     def _thought(self, piece: ReasoningDelta) -> Json:
+        """Thoughts are numbered as they are collected: a signature, or anything else that is said, ends one."""
+        if piece.redacted is not None:
+            self._end_thought()
         delta: Json = {"reasoning_content": piece.text} if piece.text else {}
         if (detail := detail_of(piece, index=self._thoughts)) is not None:
             delta["reasoning_details"] = [detail]
+        self._thinking = True
         if piece.signature is not None or piece.redacted is not None:
-            self._thoughts += 1
+            self._end_thought()
         return delta
+
+    def _end_thought(self) -> None:
+        self._thoughts += self._thinking
+        self._thinking = False
 
     def _chunk(self, delta: Json, *, finish_reason: str | None = None, logprobs: Json | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
@@ -184,10 +197,8 @@ def _whole_call(call: ToolCall) -> Json:
 
 
 def _details(answer: Answer) -> list[Json]:
-    """None are told where nothing is signed: the text says it all then."""
+    """Also of thoughts that nobody signed, as a stream cannot know whether a signature will follow."""
     thoughts = [part for part in answer.parts if isinstance(part, Reasoning)]
-    if all(part.signature is None and part.redacted is None for part in thoughts):
-        return []
     told = (detail_of(thought, index=number) for number, thought in enumerate(thoughts))
     return [detail for detail in told if detail is not None]
 
