@@ -30,10 +30,16 @@ def is_pro(model: str) -> bool:
 
 
 def thinking_config(thinking: Thinking, *, model: str, losses: Losses) -> dict[str, Any]:
-    """`generationConfig.thinkingConfig`. Level and budget exclude each other: of both, the budget holds."""
+    """`generationConfig.thinkingConfig`. Level and budget exclude each other: of both, the budget holds.
+
+    Who asks for thinking is shown it, as by the providers that do not have to be asked; the tokens are the same.
+    """
     config: dict[str, Any] = {}
+    asked = thinking.enabled or thinking.budget is not None or thinking.effort not in (None, "none")
     if thinking.visible is not None:
         config["includeThoughts"] = thinking.visible
+    elif asked and thinking.enabled is not False:
+        config["includeThoughts"] = True
     field = "thinking" if thinking.budget is not None else "reasoning_effort"
     old = is_before_3(model)
     if thinking.enabled is False or thinking.effort == "none":
