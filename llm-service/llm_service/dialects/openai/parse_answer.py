@@ -81,7 +81,7 @@ class OpenAIStreamParser(StreamParser):
         if frame.data.strip() == b"[DONE]":
             return (Ended(),)
         chunk = _object(frame.data)
-        if error := chunk.get("error"):
+        if error := _error_of(chunk):
             raise _in_band(error)
         try:
             return tuple(self._events(chunk))
@@ -104,7 +104,7 @@ class OpenAIStreamParser(StreamParser):
 def parse_answer(body: bytes, *, content: Content = _plain) -> tuple[Event, ...]:
     """Raises ProviderError where the body is no `chat.completion`."""
     answer = _object(body)
-    if error := answer.get("error"):
+    if error := _error_of(answer):
         raise _in_band(error)
     try:
         choice = answer["choices"][0]
@@ -237,6 +237,11 @@ def parse_error(status: int, body: bytes) -> ProviderError:
             return ProviderError(Kind.INVALID_ANSWER, error["message"], status=status)
     kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status)
     return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
+
+
+def _error_of(told: Json) -> Any:
+    """OpenAI's is an object in `error`; that of Mistral and of vLLM stands there itself."""
+    return told if told.get("object") == "error" else told.get("error")
 
 
 def _in_band(error: Any) -> ProviderError:
