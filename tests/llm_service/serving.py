@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx2
 import yaml
+from fastapi import FastAPI
 
 from llm_service.main import create_app
 from llm_service.settings import Settings
 from shared.upstreams import InProcessUpstream, Upstreams
+from tests.serving import served
 from tests.simulators.openai import OpenAISimulator
 from tests.tokens import SECRET, auth_stub, bearer
 
@@ -36,13 +38,41 @@ def asking(content: str = QUESTION, *, model: str = "gpt-4o", **fields: Any) -> 
 async def serving(
     directory: Path,
     providers: Mapping[str, Json],
+    **options: Any,
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the running service, with a token that may do everything; `options` are those of `made`."""
+    llm = InProcessUpstream("llm", app=made(directory, providers, **options))
+    async with llm.running():
+        client = llm.client()
+        client.headers.update(bearer())
+        yield client
+
+
+@asynccontextmanager
+async def listening(
+    directory: Path,
+    providers: Mapping[str, Json],
+    **options: Any,
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """The same on a socket, as other processes reach it."""
+    limits = httpx2.Limits(max_connections=2000, max_keepalive_connections=0)
+    async with (
+        served(made(directory, providers, **options)) as url,
+        httpx2.AsyncClient(base_url=url, headers=bearer(), limits=limits, timeout=30, trust_env=False) as client,
+    ):
+        yield client
+
+
+def made(
+    directory: Path,
+    providers: Mapping[str, Json],
     *,
     env: str = "development",
     database_url: str = NO_DATABASE,
     lease_seconds: float = 60,
     **sections: Any,
-) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the running service, with a token that may do everything; `sections` are those of llm.yaml."""
+) -> FastAPI:
+    """The service; `sections` are those of llm.yaml."""
     path = directory / "llm.yaml"
     path.write_text(yaml.safe_dump({"providers": dict(providers), **sections}))
     given = {"llm_config": path, "data_dir": directory, "database_url": database_url, "env": env}
@@ -50,11 +80,7 @@ async def serving(
     settings = Settings.model_validate(given)
     app = create_app(settings, variables={})
     app.state.upstreams = Upstreams([auth_stub()])
-    llm = InProcessUpstream("llm", app=app)
-    async with llm.running():
-        client = llm.client()
-        client.headers.update(bearer())
-        yield client
+    return app
 
 
 def openai_chunks(text: str) -> list[Json]:

@@ -33,6 +33,9 @@ class Vendor:
     """What follows the simulator's address in the configuration."""
     tells_thoughts: bool = True
     signs: bool = False
+    keeps_foreign_seals: bool = False
+    """Whether it is sent the signatures of others that an OpenAI client brings back: of the same dialect, bytes cross as
+    they are, and a router behind it (OpenRouter) may want them."""
     counts: frozenset[str] = frozenset({"cached"})
     """The kinds of tokens that it tells apart."""
     finishes: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +64,10 @@ def _named(name: str) -> Json:
     return {"type": "function", "function": {"name": name}}
 
 
+_BROKEN = (502, "provider_error")
+_LIMITED = (429, "provider_rate_limited")
+_MERE_SERVERS = {"503": _BROKEN, "504": _BROKEN, "529": _BROKEN}
+"""Of protocols that have no words for why a server failed."""
 _OPENAI: Json = {
     "simulator": OpenAISimulator,
     "model": "gpt-4o",
@@ -69,11 +76,13 @@ _OPENAI: Json = {
     "counts": frozenset({"cached", "reasoning"}),
     "finishes": {"refusal": "stop"},  # it says so in a field of the message
     "choices": {"auto": "auto", "none": "none", "required": "required", "function": _named("add")},
-    "errors": {"529": (502, "provider_error"), "504": (502, "provider_error"), "503": (502, "provider_error")},
+    "errors": {**_MERE_SERVERS, "error-first": _BROKEN, "error-later": _BROKEN},
 }
 PROVIDERS = (
     Vendor(name="openai", type="openai", **_OPENAI),
-    Vendor(name="compatible", type="openai_compatible", **{**_OPENAI, "thinker": "gpt-4.1"}),
+    Vendor(
+        name="compatible", type="openai_compatible", **{**_OPENAI, "thinker": "gpt-4.1", "keeps_foreign_seals": True}
+    ),
     Vendor(
         name="anthropic",
         type="anthropic",
@@ -95,6 +104,7 @@ PROVIDERS = (
             "required": {"type": "any"},
             "function": {"type": "tool", "name": "add"},
         },
+        errors={"503": _BROKEN},
     ),
     Vendor(
         name="gemini",
@@ -117,6 +127,7 @@ PROVIDERS = (
             "required": {"mode": "ANY"},
             "function": {"mode": "ANY", "allowedFunctionNames": ["add"]},
         },
+        errors={"529": _BROKEN, "408": (504, "provider_timeout"), "quota": _LIMITED},  # one status for two reasons
     ),
     Vendor(
         name="mistral",
@@ -128,6 +139,7 @@ PROVIDERS = (
         fails={"content_filter": (502, "provider_error")},  # what its guardrails stop ends in `error`
         native_finishes=("model_length",),
         choices={"auto": "auto", "none": "none", "required": "any", "function": _named("add")},
+        errors={**_MERE_SERVERS, "error-first": _BROKEN, "error-later": _BROKEN, "quota": _LIMITED},
     ),
 )
 

@@ -155,7 +155,9 @@ SCENARIOS = (
         "an image by its address",
         openai={"messages": [user("What?", {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}})]},
         anthropic={
-            "messages": [user("What?", {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}})]
+            "messages": [
+                user("What?", {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}})
+            ]
         },
         says=says("A dot."),
         carries=("https://example.com/a.png",),
