@@ -34,8 +34,8 @@ class Vendor:
     tells_thoughts: bool = True
     signs: bool = False
     keeps_foreign_seals: bool = False
-    """Whether it is sent the signatures of others that an OpenAI client brings back: of the same dialect, bytes cross as
-    they are, and a router behind it (OpenRouter) may want them."""
+    """Whether it is sent the signatures of others that an OpenAI client brings back: between two of one dialect, bytes
+    cross as they are, and a router behind it (OpenRouter) may want them."""
     counts: frozenset[str] = frozenset({"cached"})
     """The kinds of tokens that it tells apart."""
     finishes: Mapping[str, str] = field(default_factory=dict)

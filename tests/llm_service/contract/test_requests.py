@@ -1,4 +1,4 @@
-"""What a request asks for, in each provider's words; what a provider has no word for is refused, or dropped and told."""
+"""What is asked for, in each provider's words; what a provider has no word for is refused, or dropped and told."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
