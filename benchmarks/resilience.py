@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ async def listen(llm: httpx2.AsyncClient, scenario: Scenario) -> Seen:
 
 def repeated(text: str) -> int:
     """Bytes after the first that does not go on where the answer should: said twice, or made up."""
-    return len(text.encode()) - len(os.path.commonprefix([text.encode(), WORDS.encode()]))
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(text.encode(), WORDS.encode(), strict=False))
+    return len(text.encode()) - len(list(alike))
 
 
 def money(attempts: Sequence[Attempt]) -> tuple[Decimal, Decimal]:

@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from shared.request_id import request_id_of
@@ -290,6 +291,9 @@ def install_error_handlers(app: FastAPI) -> None:
             answer.headers["allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
         return answer
 
+    async def left(request: Request, error: Exception) -> Response:  # noqa: ARG001 # handlers are called with both
+        return Response(status_code=499)  # the client went before its request was read: nobody will see it
+
     async def unexpected(request: Request, error: Exception) -> Response:
         if isinstance(error, ReaderLeft):
             return Response(status_code=499)  # nobody will see it
@@ -301,4 +305,5 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, domain)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, unexpected)
