@@ -117,7 +117,7 @@ PROVIDERS = (
         counts=frozenset({"cached", "reasoning"}),
         finishes={"refusal": "content_filter", "RECITATION": "content_filter", "OTHER": "stop"},
         fails={
-            "MALFORMED_FUNCTION_CALL": (502, "provider_error"),
+            "MALFORMED_FUNCTION_CALL": (502, "provider_no_answer"),
             "blocked:SAFETY": (400, "content_filter"),
         },
         native_finishes=("RECITATION", "OTHER", "MALFORMED_FUNCTION_CALL", "blocked:SAFETY"),
