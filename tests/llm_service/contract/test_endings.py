@@ -30,7 +30,7 @@ def reason_told(provider: Vendor, reason: str) -> str:
 async def test_the_end_is_told_in_the_words_of_the_door(
     all_providers: World, provider: Vendor, reason: str, surface: Surface, stream: bool
 ) -> None:
-    calls = [("now", {})] if reason == "tool_calls" else []
+    calls: list[tuple[str, Json]] = [("now", {})] if reason == "tool_calls" else []
     all_providers.of(provider).will_answer(says("It is so.", calls=calls, finish=reason))
     body = surface.body(f"{provider.name}/{provider.model}", ASKED, stream=stream)
     told = surface.hear(await all_providers.llm.post(surface.path, json=body), stream=stream)

@@ -37,7 +37,7 @@ async def test_the_provider_is_left_within_a_tenth_of_a_second(
     """A whole answer is held before its headers, but for those that are collected from a stream."""
     simulator = all_providers.of(provider)
     body = surface.body(f"{provider.name}/{provider.model}", {"messages": [user("Count to 9")]}, stream=stream)
-    took = []
+    took: list[float] = []
     try:
         while len(took) < TRIES and (not took or min(took) > AT_ONCE):
             simulator.requests.clear()
