@@ -11,7 +11,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
-.PHONY: help up migrate doctor test lint types arch check bench compose-test fmt snapshots requirements
+.PHONY: help up migrate doctor test lint types arch check audit bench compose-test fmt snapshots requirements
 
 help:
 	@echo 'make up            install, then start the platform on http://localhost:8000'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test          every test'
 	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
 	@echo 'make lint | types | arch | fmt'
+	@echo 'make audit         known vulnerabilities of what uv.lock names, as the package index tells'
 	@echo 'make bench         what identity, limits and usage cost, on this machine (minutes; fails on nothing)'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
 	@echo 'make snapshots     write the agreed API anew'
@@ -48,6 +49,9 @@ arch: .venv/installed-dev
 check: lint types arch .venv/installed-dev
 	@$(EXPORT) | diff requirements.txt - || { echo 'requirements.txt differs from uv.lock: make requirements'; exit 1; }
 	$(PYTEST)
+
+audit: .venv/installed-dev
+	@$(BIN)/python .ci/audit.py
 
 # Prints; docs/benchmarks.md says what to make of it.
 bench: .venv/installed-dev
