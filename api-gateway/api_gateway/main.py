@@ -23,6 +23,7 @@ from api_gateway.settings import Settings
 from api_gateway.upstreams import SERVICES
 from api_gateway.welcome import router as welcome
 from shared.clients.auth import identity
+from shared.refusals import COUNTER
 from shared.service import create_service
 
 EXPOSED_HEADERS = [
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
                 ),
                 "admission": Admission(limiter, settings=settings, metrics=measured),
                 "metrics": measured,
+                COUNTER: measured.refused,
                 "metrics_from": Networks(settings.metrics_from),
                 "openapi": MergedDocument(upstreams, app.openapi()),
             }

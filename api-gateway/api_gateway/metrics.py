@@ -11,6 +11,7 @@ from api_gateway.forwarded import PEER, Networks, came_directly
 from api_gateway.rate_limit import Decision, RateLimiter
 from api_gateway.upstreams import find_route
 from shared.errors import NotFound
+from shared.refusals import REASONS
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OWN = "gateway"
@@ -52,6 +53,13 @@ class Metrics:
         self.authenticated = {
             outcome: authentications.labels(outcome) for outcome in ("accepted", "refused", "unavailable")
         }
+        refusals = Counter(
+            "synapscale_gateway_connection_refusals",
+            "Requests and connections that were refused before they reached a route",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._refusals = {reason: refusals.labels(reason) for reason in REASONS}
         self._fallback = Gauge(
             "synapscale_gateway_rate_limit_fallback",
             "1 while Redis is away and limits are counted by this gateway alone",
@@ -63,6 +71,10 @@ class Metrics:
     def watch(self, limiter: RateLimiter) -> None:
         """Shows whether `limiter` counts for this gateway alone although it should not."""
         self._fallback.set_function(lambda: float(limiter.problem is not None))
+
+    def refused(self, reason: str) -> None:
+        """`reason` is one of `shared.refusals.REASONS`."""
+        self._refusals[reason].inc()
 
     def decided(self, decision: Decision) -> None:
         for limit, standing in zip(decision.limits, decision.standings, strict=True):

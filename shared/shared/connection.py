@@ -19,6 +19,8 @@ from shared.errors import (
     error_response,
 )
 from shared.ids import new_id
+from shared.refusals import COUNTER, Refusals
+from shared.request_id import request_id_of
 
 
 class Limits(NamedTuple):
@@ -45,11 +47,15 @@ LIMITS = Limits()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses with 400, 408, 414 or 431 and closes; a connection in the middle of an answer is only closed."""
+    """Refuses with 400, 408, 414 or 431 and closes; a connection in the middle of an answer is only closed.
 
-    def __init__(self, *args: Any, limits: Limits = LIMITS, **kwargs: Any) -> None:
+    `refusals` are told of each.
+    """
+
+    def __init__(self, *args: Any, refusals: Refusals, limits: Limits = LIMITS, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
+        self._refusals = refusals
         self._timer: TimerHandle | None = None
         self._unread_timer: TimerHandle | None = None
         self._refusal: DomainError | None = None
@@ -66,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
+            self._tell("too_many_connections")
             transport.abort()
             return
         self._arm(self._limits.head_time, self._head_is_late)
@@ -112,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread_timer is None:
-            self._unread_timer = self.loop.call_later(self._limits.unread_time, self.transport.abort)
+            self._unread_timer = self.loop.call_later(self._limits.unread_time, self._answer_is_not_read)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -183,6 +190,10 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._refuse(RequestTimeout("The body of the request came too slowly."))
 
+    def _answer_is_not_read(self) -> None:
+        self._tell("answer_not_read", request_id=request_id_of(self.cycle.scope) if self._is_answering() else "")
+        self.transport.abort()
+
     def _fail(self, refusal: DomainError) -> None:
         """Stops the parser, from inside it."""
         self._refusal = refusal
@@ -195,20 +206,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         if self.transport.is_closing():
             return
+        target = self.url if self.headers is not None else b""
+        path = target.partition(b"?")[0][:256].decode("latin-1") or "/"
+        known = request_id_of(self.cycle.scope) if self._is_answering() else ""
+        scope = {"path": path, "synapscale.request_id": known or new_id("req")}
+        unfit = self._is_answering() and (self.pipeline or self.cycle.response_started)
+        self._tell(error.code, path=path, status=0 if unfit else error.status, request_id=request_id_of(scope))
+        if unfit:
+            self.transport.close()  # half an answer must not go on with another
+            return
         if self._is_answering():
-            if self.pipeline or self.cycle.response_started:
-                self.transport.close()  # half an answer must not go on with another
-                return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._refused = True
         self._raw_bytes = 0
-        path = self.url.partition(b"?")[0][:256].decode("latin-1") if self.headers is not None else "/"
-        scope = {"path": path, "synapscale.request_id": new_id("req")}
         self.transport.write(_rendered(error_response(error, scope=scope)))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._arm(self._limits.linger_time, self.transport.close)
+
+    def _tell(self, reason: str, **facts: str | int) -> None:
+        client = self.client[0] if self.client else None
+        self._refusals.tell(reason, count=self.app_state.get(COUNTER), client=client, **facts)
 
     def _arm(self, seconds: float, late: Any) -> None:
         self._timer = self.loop.call_later(seconds, late)

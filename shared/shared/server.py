@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from shared import drain
 from shared.connection import LIMITS, BoundedProtocol, Limits
+from shared.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,8 @@ def server(
     limits: Limits = LIMITS,
 ) -> Server:
     served: Any = app  # uvicorn types the messages of ASGI more narrowly than Starlette does
-    protocol: Any = functools.partial(BoundedProtocol, limits=limits)  # it is called like a class, and nothing more
+    # It is called like a class, and nothing more.
+    protocol: Any = functools.partial(BoundedProtocol, limits=limits, refusals=Refusals())
     config = uvicorn.Config(
         served,
         host=host,
