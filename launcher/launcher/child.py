@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from launcher.errors import PortTaken
+from launcher.ports import is_free
+
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = 0.5
@@ -15,31 +18,46 @@ LONGEST_PAUSE = 30.0
 """Seconds before a service that ended is started again; each time twice as long."""
 PROVEN_AFTER = 60.0
 """Seconds of life after which an end counts as the first one again."""
+TRIES = 5
+"""Times that a port is found in use by another program, one after the other, until that is no passing thing."""
 LONGEST_LINE = 1 << 20
 
 
 class Child:
-    """Its standard input is a pipe that nobody writes to: it closes with this process, and the child ends."""
+    """It is to listen on `port` of `host`.
 
-    def __init__(self, name: str, *, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    Its standard input is a pipe that nobody writes to: it closes with this process, and the child ends.
+    """
+
+    def __init__(
+        self, name: str, *, command: Sequence[str], environment: Mapping[str, str], host: str, port: int
+    ) -> None:
         self.name = name
+        self._host = host
+        self._port = port
         self._command = command
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
     async def keep_running(self) -> None:
-        """Returns when the child has ended after `stop()`."""
+        """Returns when the child has ended after `stop()`. Raises PortTaken."""
         clock = asyncio.get_running_loop().time
         pause = FIRST_PAUSE
+        taken = 0
         while not self._stopping.is_set():
             started = clock()
-            status = await self._run()
+            if is_free(self._host, self._port):
+                taken, ended = 0, _told(await self._run())
+            else:
+                taken, ended = taken + 1, f"port {self._port} is in use by another program"
             if self._stopping.is_set():
                 break
+            if taken == TRIES:
+                raise PortTaken(self._host, self._port, service=self.name)
             if clock() - started > PROVEN_AFTER:
                 pause = FIRST_PAUSE
-            log.error("a service ended and is started again", service=self.name, ended=_told(status), in_seconds=pause)
+            log.error("a service ended and is started again", service=self.name, ended=ended, in_seconds=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -17,6 +17,16 @@ class PortInUse(CannotStart):
         )
 
 
+class PortTaken(CannotStart):
+    """Another program has the port of a service that is to be started again."""
+
+    def __init__(self, host: str, port: int, *, service: str) -> None:
+        super().__init__(
+            f"Port {port} on {host}, which {service} is to listen on, stays in use by another program. "
+            "Stop that one, and start the platform again."
+        )
+
+
 class AlreadyRunning(CannotStart):
     """Two platforms in one data directory would stop each other's database."""
 

@@ -50,7 +50,7 @@ def _children(settings: Settings, told: dict[str, str]) -> list[Child]:
     def child(name: str, package: str, *, host: str, port: int) -> Child:
         module = [sys.executable, "-m", "shared.server", f"{package}.main:app"]
         command = [*module, "--host", host, "--port", str(port), "--exit-with-parent"]
-        return Child(name, command=command, environment=environment)
+        return Child(name, command=command, environment=environment, host=host, port=port)
 
     return [
         child("gateway", "api_gateway", host=settings.host, port=settings.port),

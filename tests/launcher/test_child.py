@@ -5,15 +5,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from launcher import child
-from launcher.child import Child
+from launcher.child import TRIES, Child
+from launcher.errors import PortTaken
+from launcher.ports import listen
+from tests.launcher.homes import free_port
 
 ENDS_AT_ONCE = "import sys; open(sys.argv[1], 'a').write('x'); sys.exit(7)"
 ENDS_WHEN_ASKED = "import sys; print('to be seen', flush=True); open(sys.argv[1], 'a').write('x'); sys.stdin.read()"
 
 
-def child_that(program: str, *, starts: Path) -> Child:
-    return Child("test", command=[sys.executable, "-c", program, str(starts)], environment={})
+def child_that(program: str, *, starts: Path, port: int | None = None) -> Child:
+    command = [sys.executable, "-c", program, str(starts)]
+    return Child("test", command=command, environment={}, host="127.0.0.1", port=port or free_port())
 
 
 def starts_in(file: Path) -> int:
@@ -73,3 +79,33 @@ async def test_its_lines_carry_its_name_and_a_stop_is_no_death(tmp_path: Path, c
     await asyncio.wait_for(running, 5)
     assert deaths == []
     assert capfd.readouterr().err == "test    | to be seen\n"
+
+
+async def test_a_port_that_stays_taken_is_named_and_not_tried_for_ever(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.01)
+    said: list[str] = []
+    monkeypatch.setattr(child.log, "error", lambda *_, ended, **__: said.append(ended))
+    port = free_port()
+    with listen("127.0.0.1", port), pytest.raises(PortTaken, match=f"Port {port} on 127.0.0.1, which test"):
+        await asyncio.wait_for(child_that(ENDS_AT_ONCE, starts=tmp_path / "starts", port=port).keep_running(), 20)
+    assert said == [f"port {port} is in use by another program"] * (TRIES - 1)
+    assert starts_in(tmp_path / "starts") == 0
+
+
+async def test_a_port_that_is_free_again_in_time_is_used(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.01)
+    port = free_port()
+    listener = listen("127.0.0.1", port)
+    tries: list[Any] = []
+
+    def frees(*_: Any, **__: Any) -> None:
+        tries.append(None)
+        if len(tries) == TRIES - 1:
+            listener.close()
+
+    monkeypatch.setattr(child.log, "error", frees)
+    started = child_that(ENDS_WHEN_ASKED, starts=tmp_path / "starts", port=port)
+    running = asyncio.create_task(started.keep_running())
+    await until_started(tmp_path / "starts", times=1)
+    started.stop()
+    await asyncio.wait_for(running, 5)

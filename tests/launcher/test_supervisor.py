@@ -1,9 +1,12 @@
 """`synapscale up --processes`: what happens to the children, and what happens without their parent."""
 
 import signal
+import socket
 
 import psutil
 
+from launcher.errors import PortInUse
+from launcher.ports import listen
 from tests.launcher.homes import Home, eventually
 
 STOP_LIMIT = 5.0
@@ -11,6 +14,16 @@ STOP_LIMIT = 5.0
 
 def child_of(home: Home, package: str) -> psutil.Process:
     return next(process for process in home.processes() if f"{package}.main:app" in process.cmdline())
+
+
+def the_first_to_take(port: int) -> socket.socket:
+    """Before its owner is started again."""
+    for _ in range(1000):
+        try:
+            return listen("127.0.0.1", port)
+        except PortInUse:
+            pass
+    raise AssertionError(f"port {port} is not given up")
 
 
 def test_a_service_that_dies_is_shown_started_again_and_all_stop_in_time(home: Home, port: int) -> None:
@@ -46,3 +59,16 @@ def test_children_end_with_a_supervisor_that_was_killed_and_the_next_start_works
     assert home.postgres_pid == postgres
     code, _ = second.stop(signal.SIGINT)
     assert (code, home.processes()) == (0, [])
+
+
+def test_a_services_port_that_another_program_takes_ends_the_platform_and_is_named(home: Home, port: int) -> None:
+    started = home.up("--processes", port=port)
+    started.wait_until_healthy()
+    chat = child_of(home, "chat_service")
+    taken = int(chat.cmdline()[chat.cmdline().index("--port") + 1])
+    chat.kill()
+    with the_first_to_take(taken):
+        assert started.process.wait(30) == 1
+    assert f"synapscale: Port {taken} on 127.0.0.1, which chat is to listen on, stays in use" in started.output()
+    assert "Traceback" not in started.output()
+    assert home.processes() == []
