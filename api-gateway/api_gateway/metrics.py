@@ -1,6 +1,7 @@
 """What the gateway counts, and `GET /metrics`, where it tells."""
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -47,19 +48,12 @@ class Metrics:
             for name in ("principal", "key", "address", "login")
             for outcome in ("admitted", "refused")
         }
-        authentications = Counter(
-            "synapscale_gateway_authentications", "Credentials looked at", ["outcome"], registry=self.registry
+        self.authenticated = self._counters(
+            "authentications", "Credentials looked at", outcome=("accepted", "refused", "unavailable")
         )
-        self.authenticated = {
-            outcome: authentications.labels(outcome) for outcome in ("accepted", "refused", "unavailable")
-        }
-        refusals = Counter(
-            "synapscale_gateway_connection_refusals",
-            "Requests and connections that were refused before they reached a route",
-            ["reason"],
-            registry=self.registry,
+        self._refusals = self._counters(
+            "connection_refusals", "Requests and connections refused before they reached a route", reason=REASONS
         )
-        self._refusals = {reason: refusals.labels(reason) for reason in REASONS}
         self._fallback = Gauge(
             "synapscale_gateway_rate_limit_fallback",
             "1 while Redis is away and limits are counted by this gateway alone",
@@ -67,6 +61,12 @@ class Metrics:
         )
         self._requests_of: dict[tuple[str, str, int], Counter] = {}
         self._seconds_of: dict[str, Histogram] = {}
+
+    def _counters(self, name: str, documentation: str, **label: Sequence[str]) -> dict[str, Counter]:
+        """One for each value of the one label, shown from the start."""
+        ((label_name, values),) = label.items()
+        counter = Counter(f"synapscale_gateway_{name}", documentation, [label_name], registry=self.registry)
+        return {value: counter.labels(value) for value in values}
 
     def watch(self, limiter: RateLimiter) -> None:
         """Shows whether `limiter` counts for this gateway alone although it should not."""
