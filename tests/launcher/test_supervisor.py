@@ -1,7 +1,9 @@
 """`synapscale up --processes`: what happens to the children, and what happens without their parent."""
 
+import contextlib
 import signal
 import socket
+import time
 
 import psutil
 
@@ -18,11 +20,10 @@ def child_of(home: Home, package: str) -> psutil.Process:
 
 def the_first_to_take(port: int) -> socket.socket:
     """Before its owner is started again."""
-    for _ in range(1000):
-        try:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(PortInUse):
             return listen("127.0.0.1", port)
-        except PortInUse:
-            pass
     raise AssertionError(f"port {port} is not given up")
 
 
