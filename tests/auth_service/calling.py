@@ -1,5 +1,6 @@
 """Logged-in callers, and what the tests look up behind the API."""
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -44,3 +45,15 @@ async def audited(sessions: Sessions) -> list[str]:
     async with sessions() as session:
         events = (await session.scalars(select(AuditEvent).order_by(AuditEvent.id))).all()
     return [event.action if event.result == "success" else f"{event.action}!" for event in events]
+
+
+async def until_somebody_waits(sessions: Sessions) -> None:
+    """For a lock, in this database."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(5):
+        while True:
+            async with sessions() as session:
+                connection = await session.connection()
+                if (await connection.exec_driver_sql(query)).scalar_one():
+                    return
+            await asyncio.sleep(0.01)

@@ -38,7 +38,9 @@ async def find_api_key(
     query = select(ApiKey).where(ApiKey.id == key_id, ApiKey.organization_id == organization_id)
     if user_id is not None:
         query = query.where(ApiKey.user_id == user_id)
-    return await session.scalar(query.with_for_update() if lock else query)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return await session.scalar(query)
 
 
 async def list_api_keys(
@@ -57,7 +59,7 @@ async def find_live_key(session: AsyncSession, key_hash: bytes) -> LiveKey | Non
     """None where it was revoked or has expired, or where its owner is disabled or has left the organization.
 
     All of them stay as they are until the transaction ends: whoever revokes waits, so that a token which is made
-    meanwhile counts as made before.
+    meanwhile counts as made before. They are locked in the order that `sessions.repository` tells.
     """
     now = func.now()
     found = await session.execute(
@@ -78,7 +80,7 @@ async def find_live_key(session: AsyncSession, key_hash: bytes) -> LiveKey | Non
             or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
             User.disabled_at.is_(None),
         )
-        .with_for_update(of=(ApiKey, User, Membership), read=True)
+        .with_for_update(of=(User, Membership, ApiKey), read=True)
     )
     row = found.one_or_none()
     if row is None:

@@ -16,11 +16,13 @@ from auth_service.exchange.errors import SubjectTokenRefused
 from auth_service.exchange.schemas import ExchangeRequest
 from auth_service.exchange.service import Exchanger
 from auth_service.organizations.roles import ROLES
+from auth_service.organizations.service import ADMINISTER, administrator, allow_role
 from auth_service.revocations.service import revoke
+from auth_service.sessions.repository import lock_member
 from auth_service.tokens.issuer import LIFE, TokenIssuer
 from auth_service.tokens.schemas import Token
 from auth_service.tokens.service import narrowed
-from auth_service.users.repository import Member, find_member
+from auth_service.users.repository import Member
 from shared.auth import Principal
 from shared.auth.api_keys import is_api_key, new_api_key
 from shared.auth.policy import UNLIMITED
@@ -28,10 +30,6 @@ from shared.database import Sessions
 from shared.errors import InsufficientScope
 from shared.ids import new_id
 from shared.pagination import Page, decode_cursor, encode_cursor
-
-ADMIN = "admin"
-NOT_A_LOGIN = ("key_", "gnt_")
-"""How the `sid` of a token begins that was made for an API key or for a service that acts for the user."""
 
 
 def hashed(key: str) -> bytes:
@@ -48,19 +46,17 @@ class ApiKeyService:
         self._origin = origin
 
     async def create(self, asked: ApiKeyCreate) -> ApiKeyCreated:
-        """Raises InsufficientScope, LimitedKey, OwnerNotFound, ScopesNotAllowed."""
+        """Raises InsufficientScope, LimitedKey, OwnerNotFound, OwnerRequired, ScopesNotAllowed."""
         self._check_may_manage()
-        owner_id = asked.user_id or self._by.user_id
-        if owner_id != self._by.user_id and not self._is_admin:
-            raise InsufficientScope(ADMIN)
-        grantable = await self._grantable(owner_id)
-        scopes = asked.scopes or [scope for scope in grantable if scope != ADMIN]
+        owner = await self._owner(asked.user_id or self._by.user_id)
+        grantable = self._grantable(owner)
+        scopes = asked.scopes or [scope for scope in grantable if scope != ADMINISTER]
         _check_scopes(scopes, grantable)
         return await self._add(
             ApiKey(
                 id=new_id("key"),
                 organization_id=self._by.organization_id,
-                user_id=owner_id,
+                user_id=owner.user.id,
                 name=asked.name,
                 scopes=sorted(set(scopes)),
                 expires_at=asked.expires_at,
@@ -91,13 +87,13 @@ class ApiKeyService:
     async def change(self, key_id: str, asked: ApiKeyChange) -> ApiKeyView:
         """In force at the next exchange, within 60 s. Raises as `create` does, ApiKeyNotFound, ApiKeyEnded."""
         self._check_may_manage()
-        key = await self._find(key_id, lock=True)
+        key, owner = await self._find_with_owner(key_id)
         _check_lives(key)
         fields = asked.model_fields_set
         if asked.name is not None:
             key.name = asked.name
         if asked.scopes is not None:
-            _check_scopes(asked.scopes, await self._grantable(key.user_id))
+            _check_scopes(asked.scopes, self._grantable(owner))
             key.scopes = sorted(set(asked.scopes))
         if "expires_at" in fields:
             key.expires_at = asked.expires_at
@@ -111,11 +107,11 @@ class ApiKeyService:
     async def rotate(self, key_id: str, *, overlap: timedelta) -> ApiKeyCreated:
         """A new key with the settings of the old one, which ends after `overlap`. Raises as `change` does."""
         self._check_may_manage()
-        old = await self._find(key_id, lock=True)
+        old, owner = await self._find_with_owner(key_id)
         _check_lives(old)
         if old.rotated_to is not None:
             raise ApiKeyEnded("This key has a successor already: rotate that one.")
-        await self._check_may_have(old)
+        _check_scopes(set(old.scopes) & set(ROLES[owner.role]), self._by.scopes)  # whoever rotates it holds it
         successor = ApiKey(id=new_id("key"), **{name: getattr(old, name) for name in INHERITED})
         old.rotated_to = successor.id
         now = datetime.now(UTC)
@@ -161,31 +157,41 @@ class ApiKeyService:
             raise ApiKeyNotFound
         return key
 
+    async def _find_with_owner(self, key_id: str) -> tuple[ApiKey, Member]:
+        """Both locked, in the order in which everybody locks them."""
+        found = await self._find(key_id)
+        owner = await self._owner(found.user_id)
+        return await self._find(key_id, lock=True), owner
+
     @property
     def _is_admin(self) -> bool:
-        return ADMIN in self._by.scopes
+        return ADMINISTER in self._by.scopes
 
     def _check_may_manage(self) -> None:
         """A leaked key must not be able to breed, nor to lift its own limits."""
-        if self._by.session_id.startswith(NOT_A_LOGIN) and not self._is_admin:
-            raise InsufficientScope(ADMIN)
+        if not self._by.is_login and not self._is_admin:
+            raise InsufficientScope(ADMINISTER)
         if self._by.policy != UNLIMITED:
             raise LimitedKey
 
-    async def _grantable(self, owner_id: str) -> list[str]:
+    def _grantable(self, owner: Member) -> list[str]:
         """What both the owner and the caller may."""
-        owner = await self._owner(owner_id)
         return [scope for scope in ROLES[owner.role] if scope in self._by.scopes]
 
-    async def _check_may_have(self, key: ApiKey) -> None:
-        """Whoever rotates a key holds it afterwards, so they must be allowed all that it allows today."""
-        owner = await self._owner(key.user_id)
-        _check_scopes(set(key.scopes) & set(ROLES[owner.role]), self._by.scopes)
-
     async def _owner(self, user_id: str) -> Member:
-        owner = await find_member(self._session, user_id, organization_id=self._by.organization_id)
+        """Who holds a key is its owner. So an administrator acts for others as for their accounts: for those that
+        belong to the organization, and for an owner only as an owner.
+
+        Raises OwnerNotFound, OwnerRequired, InsufficientScope, Unauthorized.
+        """
+        actor = None if user_id == self._by.user_id else await administrator(self._session, self._by)
+        owner = await lock_member(self._session, user_id, organization_id=self._by.organization_id)
         if owner is None or owner.user.disabled_at is not None:
             raise OwnerNotFound
+        if actor is not None:
+            if owner.user.organization_id != self._by.organization_id:
+                raise OwnerNotFound
+            allow_role(owner.role, by=actor)
         return owner
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from auth_service.audit.service import From
 from auth_service.sessions.errors import NotALogin
 from auth_service.sessions.schemas import SessionView
-from auth_service.sessions.service import SESSION_ID, SessionService
+from auth_service.sessions.service import SessionService
 from auth_service.text import AnyId
 from shared.auth import CurrentPrincipal, Principal
 from shared.database import Session
@@ -21,7 +21,7 @@ async def session_service(session: Session, origin: From) -> SessionService:
 
 
 async def logged_in(principal: CurrentPrincipal) -> Principal:
-    if not principal.session_id.startswith(f"{SESSION_ID}_"):
+    if not principal.is_login:
         raise NotALogin
     return principal
 

@@ -34,6 +34,11 @@ class Principal:
         """What a revocation may name to end this token."""
         return self.session_id, self.user_id, f"{self.user_id}/{self.organization_id}"
 
+    @property
+    def is_login(self) -> bool:
+        """Whether the user has logged in for it. An API key may be found, or made by somebody else."""
+        return self.session_id.startswith("ses_")
+
 
 # Only documents the scheme (and gives /docs its Authorize button); the verifier reads the header itself.
 _documented = OAuth2PasswordBearer(tokenUrl="/api/auth/token", auto_error=False, scheme_name="password")

@@ -41,10 +41,8 @@ class Caller:
         return found
 
 
-async def logged_in(
-    auth: httpx2.AsyncClient, username: str, password: str = PASSWORD, *, scope: str | None = None
-) -> Caller:
-    asked = {"username": username, "password": password} | ({"scope": scope} if scope else {})
+async def logged_in(auth: httpx2.AsyncClient, username: str, password: str = PASSWORD, **fields: str) -> Caller:
+    asked = {"username": username, "password": password, **fields}
     token = (await auth.post("/api/auth/token", json=asked)).json()["access_token"]
     me = await auth.get("/api/auth/me", headers={"authorization": f"Bearer {token}"})
     return Caller(auth, token, me.json()["id"])

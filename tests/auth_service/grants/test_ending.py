@@ -21,6 +21,7 @@ from shared.clients.auth import AuthClient
 from shared.clients.problems import ProblemFromService
 from shared.database import Sessions
 from shared.ids import new_id
+from tests.auth_service.calling import until_somebody_waits
 from tests.auth_service.grants.conftest import LoggedIn
 from tests.auth_service.serving import add_login, token_for
 
@@ -230,15 +231,3 @@ async def test_many_revocations_and_exchanges_at_once_neither_fail_nor_leave_a_t
         *(is_refused(chat, grant.id) for grant in grants),
     )
     assert all([await is_refused(chat, grant.id) for grant in grants])
-
-
-async def until_somebody_waits(sessions: Sessions) -> None:
-    """For a lock, in this database."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(5):
-        while True:
-            async with sessions() as session:
-                connection = await session.connection()
-                if (await connection.exec_driver_sql(query)).scalar_one():
-                    return
-            await asyncio.sleep(0.01)
