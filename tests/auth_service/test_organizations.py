@@ -4,12 +4,17 @@ import asyncio
 
 import httpx2
 import jwt
+import pytest
+from sqlalchemy import delete, func, select
 
+from auth_service.organizations.models import Membership, Organization
 from auth_service.users.models import User
 from shared.database import Sessions
-from tests.auth_service.calling import Caller, audited, log_in, revoked
+from tests.auth_service.api_keys.conftest import exchange
+from tests.auth_service.calling import Caller, audited, log_in, revoked, until_somebody_waits
 from tests.auth_service.conftest import StartAuth
 from tests.auth_service.factories import make_user
+from tests.auth_service.logins import refresh
 
 
 async def home(caller: Caller) -> str:
@@ -196,3 +201,57 @@ async def test_anothers_service_account_is_unknown(auth: httpx2.AsyncClient, ses
         answer = await ana(method, f"/service-accounts/{bot}", body)
         assert error(answer) == (404, "service_account_not_found")
     assert (await ana("GET", "/service-accounts")).json()["data"] == []
+
+
+async def found_with_guest(auth: httpx2.AsyncClient, sessions: Sessions) -> tuple[Caller, User, str]:
+    """An organization to which no account belongs, its owner, and somebody who was added."""
+    made = (await (await log_in(auth))("POST", "/organizations", {"name": "Research"})).json()["id"]
+    ana = await make_user(sessions)
+    owner = await log_in(auth, organization_id=made)
+    await owner("POST", f"/organizations/{made}/members", {"username": "ana", "role": "member"})
+    return owner, ana, made
+
+
+@pytest.mark.parametrize("how", ["login", "key"])
+async def test_an_organization_that_is_deleted_while_a_guest_comes_in_leaves_no_deadlock(
+    auth: httpx2.AsyncClient, sessions: Sessions, how: str
+) -> None:
+    _, _, where = await found_with_guest(auth, sessions)
+    guest = await log_in(auth, "ana", organization_id=where)
+    async with sessions.begin() as session:
+        await session.execute(select(Organization).where(Organization.id == where).with_for_update())
+        asking = asyncio.create_task(
+            refresh(auth, guest.token["refresh_token"]) if how == "login" else guest("POST", "/api-keys", {"name": "x"})
+        )
+        await until_somebody_waits(sessions)
+        await session.execute(delete(Organization).where(Organization.id == where))
+    assert (await asking).status_code in (400, 404)
+
+
+async def test_who_joins_while_the_organization_is_deleted_is_put_out_too(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    owner, _, where = await found_with_guest(auth, sessions)
+    eve = await make_user(sessions, "eve")
+    async with sessions.begin() as session:
+        session.add(Membership(user_id=eve.id, organization_id=where, role="member"))
+        await session.flush()
+        deleting = asyncio.create_task(owner("DELETE", f"/organizations/{where}"))
+        await until_somebody_waits(sessions)
+    assert (await deleting).status_code == 204
+    assert f"{eve.id}/{where}" in await revoked(sessions)
+    async with sessions() as session:
+        left = select(func.count()).select_from(Membership).where(Membership.organization_id == where)
+        assert await session.scalar(left) == 0
+
+
+async def test_an_api_key_reaches_none_of_its_owners_other_organizations(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    _, ana, elsewhere = await found_with_guest(auth, sessions)
+    made = await (await log_in(auth, "ana"))("POST", "/api-keys", {"name": "x"})
+    key = Caller(auth, (await exchange(auth, made.json()["key"])).json())
+    assert (await key("GET", f"/organizations/{ana.organization_id}")).status_code == 200
+    assert error(await key("GET", f"/organizations/{elsewhere}")) == (404, "organization_not_found")
+    assert error(await key("GET", "/organizations")) == (403, "not_a_login")
+    assert error(await key("DELETE", f"/organizations/{elsewhere}/members/{ana.id}")) == (403, "not_a_login")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -75,14 +75,6 @@ async def add_external_user(session: AsyncSession, user: User, *, subject: Subje
 
 async def email_exists(session: AsyncSession, email: str) -> bool:
     return await session.scalar(select(User.id).where(User.email == email)) is not None
-
-
-async def change_role(session: AsyncSession, user_id: str, *, organization_id: str, role: str) -> None:
-    await session.execute(
-        update(Membership)
-        .where(Membership.user_id == user_id, Membership.organization_id == organization_id)
-        .values(role=role)
-    )
 
 
 async def keep_session(session: AsyncSession, login: LoginSession) -> bool:

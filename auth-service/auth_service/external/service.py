@@ -18,6 +18,7 @@ from auth_service.external import repository
 from auth_service.external.issuer import Issuer
 from auth_service.external.repository import Subject
 from auth_service.external.schemas import OidcIssuer
+from auth_service.organizations.repository import change_role
 from auth_service.organizations.roles import ROLES
 from auth_service.sessions.models import LoginSession
 from auth_service.tokens.issuer import LIFE, TokenIssuer
@@ -86,7 +87,7 @@ class ForeignTokenExchanger(Exchanger):
         if user.disabled_at is not None or present is None:
             raise SubjectTokenRefused("The user is disabled, or does not belong to the organization any more.")
         if present != role:
-            await repository.change_role(session, user.id, organization_id=subject.organization_id, role=role)
+            await change_role(session, user.id, organization_id=subject.organization_id, role=role)
             _record(session, "membership.update", user, subject=subject, origin=origin, role=role, was=present)
         return user
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.api_keys.models import ApiKey
 from auth_service.grants.models import Grant
-from auth_service.organizations.models import Membership
+from auth_service.organizations.models import Membership, Organization
 from auth_service.sessions.models import LoginSession
 from auth_service.users.models import User
 
@@ -68,8 +68,9 @@ async def lock_source(session: AsyncSession, source: str, *, user_id: str, organ
     member = (
         select(User.id)
         .join(Membership, (Membership.user_id == User.id) & (Membership.organization_id == organization_id))
+        .join(Organization, Organization.id == Membership.organization_id)
         .where(User.id == user_id, User.disabled_at.is_(None))
-        .with_for_update(read=True)
+        .with_for_update(read=True, of=[Organization, User, Membership])
     )
     if await session.scalar(member) is None:
         return False

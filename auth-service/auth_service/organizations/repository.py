@@ -44,18 +44,17 @@ async def rename_organization(session: AsyncSession, organization_id: str, *, na
     await session.execute(update(Organization).where(Organization.id == organization_id).values(name=name))
 
 
-async def delete_organization(session: AsyncSession, organization_id: str) -> bool:
-    """Does nothing, and returns False, where accounts belong to it. Locks it first: nobody joins meanwhile."""
+async def delete_organization(session: AsyncSession, organization_id: str) -> Sequence[str] | None:
+    """The ids of its members. Does nothing, and returns None, where accounts belong to it.
+
+    Locks it first: nobody joins meanwhile.
+    """
     await session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
     if await session.scalar(select(exists().where(User.organization_id == organization_id))):
-        return False
+        return None
+    members = await session.scalars(select(Membership.user_id).where(Membership.organization_id == organization_id))
     await session.execute(delete(Organization).where(Organization.id == organization_id))
-    return True
-
-
-async def list_member_ids(session: AsyncSession, organization_id: str) -> Sequence[str]:
-    members = select(Membership.user_id).where(Membership.organization_id == organization_id)
-    return (await session.scalars(members)).all()
+    return members.all()
 
 
 async def add_membership(session: AsyncSession, user_id: str, *, organization_id: str, role: str) -> bool:

@@ -41,7 +41,7 @@ async def create_organization(
 
 @router.get("", summary="The organizations that you belong to")
 async def list_organizations(
-    principal: CurrentPrincipal, organizations: Organizations, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    principal: LoggedIn, organizations: Organizations, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[OrganizationView]:
     return await organizations.list(by=principal, limit=limit, cursor=cursor)
 

@@ -20,6 +20,7 @@ from auth_service.organizations.schemas import (
     OrganizationWrite,
 )
 from auth_service.revocations.service import revoke
+from auth_service.sessions.errors import NotALogin
 from auth_service.sessions.repository import end_sessions
 from auth_service.settings import Registration
 from auth_service.users.errors import LastOwner, OwnerRequired, UserNotFound
@@ -88,7 +89,9 @@ class OrganizationService:
         return Page(data=views, next_cursor=encode_cursor(views[-1].id) if len(found) > limit else None)
 
     async def read(self, organization_id: str, *, by: Principal) -> OrganizationView:
-        """Raises OrganizationNotFound."""
+        """Raises OrganizationNotFound; of an API key, for every organization but its own."""
+        if not by.is_login and organization_id != by.organization_id:
+            raise OrganizationNotFound
         found = await repository.find_own(self._session, organization_id, user_id=by.user_id)
         if found is None:
             raise OrganizationNotFound
@@ -104,8 +107,8 @@ class OrganizationService:
     async def delete(self, organization_id: str, *, by: Principal) -> None:
         """Raises OrganizationNotFound, OwnerRequired, OrganizationInUse."""
         allow_role("owner", by=await self._administrator(organization_id, by=by))
-        members = await repository.list_member_ids(self._session, organization_id)
-        if not await repository.delete_organization(self._session, organization_id):
+        members = await repository.delete_organization(self._session, organization_id)
+        if members is None:
             raise OrganizationInUse
         record(self._session, "organization.delete", origin=self._origin, by=by, target=organization_id)
         await self._session.flush()
@@ -160,9 +163,11 @@ class OrganizationService:
     async def remove_member(self, organization_id: str, user_id: str, *, by: Principal) -> None:
         """Whoever was added may leave.
 
-        Raises OrganizationNotFound, UserNotFound, OwnerRequired, LastOwner, BelongsHere.
+        Raises OrganizationNotFound, UserNotFound, NotALogin, OwnerRequired, LastOwner, BelongsHere.
         """
         if user_id == by.user_id:
+            if not by.is_login:
+                raise NotALogin
             await self.read(organization_id, by=by)
             member = await self._member(user_id, organization_id=organization_id)
         else:

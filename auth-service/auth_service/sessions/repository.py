@@ -1,6 +1,7 @@
 """All SQL about sessions and refresh tokens.
 
-Whoever locks more than one row does so in this order: the user, the membership, the session.
+Whoever locks more than one row does so in this order, in which the database deletes them too: the organization, the
+user, the membership, the session or API key.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ async def lock_member(session: AsyncSession, user_id: str, *, organization_id: s
         .join(Membership, Membership.user_id == User.id)
         .join(Organization, Organization.id == Membership.organization_id)
         .where(User.id == user_id, Membership.organization_id == organization_id)
-        .with_for_update(read=True, of=[User, Membership])
+        .with_for_update(read=True, of=[Organization, User, Membership])
         .execution_options(populate_existing=True)
     )
     row = found.one_or_none()
