@@ -13,7 +13,7 @@ from shared.errors import TooManyRequests
 
 LOGIN_PATHS = frozenset({"/api/auth/token", "/api/auth/register"})
 """Where passwords can be tried."""
-UNCOUNTED = ("/health", "/metrics")
+UNCOUNTED = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 """What watches over the gateway asks often, and must get its answer."""
 
 
@@ -64,7 +64,7 @@ class Admission:
 
     def limits_of_address(self, scope: Scope) -> list[Limit]:
         path, client = scope["path"], scope.get("client")
-        if path.startswith(UNCOUNTED):
+        if path in UNCOUNTED:
             return []
         address = limited_as(client[0] if client else "")
         if path.rstrip("/") in LOGIN_PATHS:

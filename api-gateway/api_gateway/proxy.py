@@ -39,14 +39,13 @@ class Proxy:
         except DomainError as error:
             if answer.started:
                 raise  # the server breaks the connection off: half an answer must not look whole
-            answer.withheld = False
-            await error_response(error, scope=scope)(scope, receive, send)
+            await answer.refuse(error, scope, receive)
         except Exception:
             if not (answer.complete or answer.withheld):
                 raise
             log.exception("the service failed after its answer", path=scope["path"])
         if answer.withheld:
-            await error_response(body.too_large, scope=scope)(scope, receive, send)
+            await answer.refuse(body.too_large, scope, receive)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         route = find_route(scope["path"])
@@ -58,7 +57,7 @@ class Proxy:
             return
         headers = headers_to_pass_on(scope)
         if not route.public:
-            principal = await self._authenticated(scope, route)
+            principal = await self._authenticated(scope, route, answer)
             answer.limits = await admission.of_principal(principal)
             needed = route.scope_for(scope["method"])
             if needed is not None and needed not in principal.scopes:
@@ -68,7 +67,7 @@ class Proxy:
         upstream = scope["state"]["upstreams"][route.service]
         await upstream.forward(onward, receive, answer.send, answer_timeout=self._upstream_timeout)
 
-    async def _authenticated(self, scope: Scope, route: Route) -> Principal:
+    async def _authenticated(self, scope: Scope, route: Route, answer: "_Answer") -> Principal:
         """Raises what is wrong with the credential; guesses count against the address, so RateLimited too."""
         authentication: Authentication = scope["state"]["authentication"]
         outcomes = scope["state"]["metrics"].authenticated
@@ -76,7 +75,7 @@ class Proxy:
             principal = await authentication.principal_of(scope, api_key_header=route.api_key_header)
         except Unauthorized:
             outcomes["refused"].inc()
-            await scope["state"]["admission"].of_stranger(scope)
+            answer.limits = await scope["state"]["admission"].of_stranger(scope)
             raise
         except Unavailable:
             outcomes["unavailable"].inc()
@@ -96,6 +95,13 @@ class _Answer:
         self.withheld = False
         self.limits: Headers = []
         """What the answer tells about rate limits."""
+
+    async def refuse(self, error: DomainError, scope: Scope, receive: Receive) -> None:
+        """Answers with the error instead."""
+        self.withheld = False
+        refusal = error_response(error, scope=scope)
+        refusal.raw_headers.extend(self.limits)
+        await refusal(scope, receive, self._send)
 
     async def send(self, message: Message) -> None:
         if self._body.exceeded and not self.started:

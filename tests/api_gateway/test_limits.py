@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,6 +19,11 @@ from tests.tokens import auth_stub, bearer
 
 def services(puppet: Puppet) -> list[InProcessUpstream]:
     return [auth_stub(), InProcessUpstream("llm", app=puppet.app), silent_service("chat")]
+
+
+async def pieces(*content: bytes) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
 
 
 async def test_a_user_gets_the_quota_and_then_429_with_the_time_to_wait(puppet: Puppet) -> None:
@@ -69,6 +75,21 @@ async def test_guesses_are_counted_by_address_whatever_they_guess(puppet: Puppet
     assert nowhere.status_code == 429
 
 
+async def test_a_refusal_that_was_counted_says_what_is_left(puppet: Puppet) -> None:
+    async with gateway_over(*services(puppet), max_body_bytes=10) as client:
+        no_scope = await client.get("/api/llm/mirror", headers=bearer(scope="chat:read"))
+        no_credential = await client.get("/api/llm/mirror", headers={"authorization": ""})
+        too_large = await client.post("/api/llm/mirror", content=pieces(b"x" * 6, b"y" * 6))
+    for answer, status, limit in (
+        (no_scope, 403, "principal"),
+        (no_credential, 401, "address"),
+        (too_large, 413, "principal"),
+    ):
+        assert answer.status_code == status
+        assert answer.headers["ratelimit-policy"].startswith(f'"{limit}";')
+        assert answer.headers["ratelimit"].startswith(f'"{limit}";')
+
+
 @pytest.mark.parametrize("path", ["/api/auth/token", "/api/auth/token/"])
 async def test_logins_are_counted_by_address_and_apart(puppet: Puppet, path: str) -> None:
     async with gateway_over(*services(puppet), rate_limit_login_per_minute=2) as client:
@@ -85,6 +106,12 @@ async def test_whoever_watches_over_the_gateway_is_not_counted(puppet: Puppet) -
         found = [(await client.get("/health/live")) for _ in range(3)]
     assert [answer.status_code for answer in found] == [200, 200, 200]
     assert "ratelimit" not in found[0].headers
+
+
+async def test_a_path_that_only_begins_like_theirs_is_counted(puppet: Puppet) -> None:
+    async with gateway_over(*services(puppet), rate_limit_anonymous_per_minute=1) as client:
+        answers = [await client.get(path) for path in ("/healthy", "/health/x", "/metricsx")]
+    assert [answer.status_code for answer in answers] == [404, 429, 429]
 
 
 async def test_zero_is_no_limit(puppet: Puppet) -> None:
