@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grants")),
         schema="auth",
     )
+    op.create_index(op.f("ix_grants_expires_at"), "grants", ["expires_at"], unique=False, schema="auth")
     op.create_index(op.f("ix_grants_organization_id"), "grants", ["organization_id"], unique=False, schema="auth")
     op.create_index(op.f("ix_grants_source"), "grants", ["source"], unique=False, schema="auth")
     op.create_index(
@@ -257,6 +258,14 @@ def upgrade() -> None:
     op.alter_column("users", "password_hash", nullable=True, schema="auth")
     op.execute(REFUSE_CHANGE)
     op.execute(APPEND_ONLY)
+    op.drop_index(op.f("ix_memberships_organization_id"), table_name="memberships", schema="auth")
+    op.create_index(
+        op.f("ix_memberships_organization_id_user_id"),
+        "memberships",
+        ["organization_id", "user_id"],
+        unique=False,
+        schema="auth",
+    )
     op.create_index(
         op.f("ix_users_organization_id_id"), "users", ["organization_id", "id"], unique=False, schema="auth"
     )
@@ -275,6 +284,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_constraint(op.f("fk_users_organization_id_organizations"), "users", schema="auth", type_="foreignkey")
     op.drop_index(op.f("ix_users_organization_id_id"), table_name="users", schema="auth")
+    op.drop_index(op.f("ix_memberships_organization_id_user_id"), table_name="memberships", schema="auth")
+    op.create_index(
+        op.f("ix_memberships_organization_id"), "memberships", ["organization_id"], unique=False, schema="auth"
+    )
     op.execute("DELETE FROM auth.users WHERE password_hash IS NULL")  # the older version cannot keep them
     op.alter_column("users", "password_hash", nullable=False, schema="auth")
     op.drop_constraint(op.f("ck_users_kind"), "users", schema="auth", type_="check")
@@ -291,6 +304,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_grants_user_id_organization_id"), table_name="grants", schema="auth")
     op.drop_index(op.f("ix_grants_source"), table_name="grants", schema="auth")
     op.drop_index(op.f("ix_grants_organization_id"), table_name="grants", schema="auth")
+    op.drop_index(op.f("ix_grants_expires_at"), table_name="grants", schema="auth")
     op.drop_table("grants", schema="auth")
     op.drop_index(op.f("ix_external_identities_user_id"), table_name="external_identities", schema="auth")
     op.drop_table("external_identities", schema="auth")

@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from auth_service.organizations.models import Membership
 from auth_service.sessions.models import LoginSession
 from auth_service.users.models import User
+from auth_service.users.repository import lock_owners
 from shared.database import Sessions
-from tests.auth_service.calling import audited, log_in, revoked
+from tests.auth_service.calling import audited, log_in, revoked, until_somebody_waits
 from tests.auth_service.conftest import ADMIN_PASSWORD, StartAuth
 from tests.auth_service.factories import PASSWORD, make_user
 
@@ -200,6 +202,22 @@ async def test_an_admin_neither_makes_owners_nor_touches_them(auth: httpx2.Async
     ]:
         answer = await admin(method, path, body)
         assert (answer.status_code, answer.json()["code"]) == (403, "owner_required"), path
+
+
+async def test_an_admin_touches_nobody_who_becomes_an_owner_meanwhile(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    owner = await log_in(auth)
+    await owner("POST", "/users", user(role="admin"))
+    eve = (await owner("POST", "/users", user("eve"))).json()["id"]
+    admin = await log_in(auth, "bob")
+    async with sessions.begin() as session:
+        await lock_owners(session)
+        changing = asyncio.create_task(admin("PATCH", f"/users/{eve}", {"password": NEW, "disabled": True}))
+        await until_somebody_waits(sessions)
+        await session.execute(update(Membership).where(Membership.user_id == eve).values(role="owner"))
+    assert (await changing).json()["code"] == "owner_required"
+    await log_in(auth, "eve")
 
 
 async def test_i_change_what_others_see_of_me_and_nothing_else(auth: httpx2.AsyncClient, sessions: Sessions) -> None:

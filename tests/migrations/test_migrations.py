@@ -36,6 +36,25 @@ async def test_models_and_migrations_do_not_differ(empty_database_url: str) -> N
         pytest.fail(str(difference))
 
 
+EXPIRING = {"sessions": "expires_at", "grants": "expires_at", "revocations": "expires_at"} | {
+    "login_throttles": "failed_at",
+    "idempotency_keys": "created_at",
+}
+
+
+@pytest.mark.parametrize(("table", "column"), EXPIRING.items())
+async def test_what_is_thrown_away_is_found_by_an_index(empty_database_url: str, table: str, column: str) -> None:
+    """Clearing away is part of requests, some of them frequent: it must not read all that has not expired."""
+    await asyncio.to_thread(upgrade, empty_database_url)
+    connection = await asyncpg.connect(empty_database_url.replace("+asyncpg", ""))
+    try:
+        await connection.execute("SET enable_seqscan = off")
+        plan = await connection.fetch(f"EXPLAIN SELECT 1 FROM auth.{table} WHERE {column} < now()")
+    finally:
+        await connection.close()
+    assert any("Index Cond" in line[0] and column in line[0] for line in plan), plan
+
+
 async def test_each_service_has_a_schema_of_its_own(empty_database_url: str) -> None:
     await asyncio.to_thread(upgrade, empty_database_url)
     found = await tables(empty_database_url)

@@ -23,5 +23,5 @@ class Grant(Base):
     source: Mapped[str] = mapped_column(index=True)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
     created_at: Mapped[CreatedAt]
-    expires_at: Mapped[Moment]
+    expires_at: Mapped[Moment] = mapped_column(index=True)
     revoked_at: Mapped[Moment | None]

@@ -1,6 +1,6 @@
 """Tables `auth.organizations`, `auth.memberships` and `auth.invitations`."""
 
-from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auth_service.organizations.roles import ROLES
@@ -19,11 +19,11 @@ class Organization(Base):
 
 class Membership(Base):
     __tablename__ = "memberships"
-    __table_args__ = (CheckConstraint(_KNOWN_ROLE, name="role"),)
+    __table_args__ = (CheckConstraint(_KNOWN_ROLE, name="role"), Index(None, "organization_id", "user_id"))
 
     user_id: Mapped[str] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True)
     organization_id: Mapped[str] = mapped_column(
-        ForeignKey("auth.organizations.id", ondelete="CASCADE"), primary_key=True, index=True
+        ForeignKey("auth.organizations.id", ondelete="CASCADE"), primary_key=True
     )
     role: Mapped[str]
     created_at: Mapped[CreatedAt]

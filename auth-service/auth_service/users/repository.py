@@ -67,8 +67,8 @@ async def list_members(
     if kind is not None:
         query = query.where(User.kind == kind)
     if after is not None:
-        query = query.where(User.id > after)
-    return [Member(*row) for row in await session.execute(query.order_by(User.id).limit(limit))]
+        query = query.where(Membership.user_id > after)
+    return [Member(*row) for row in await session.execute(query.order_by(Membership.user_id).limit(limit))]
 
 
 async def change_password_hash(session: AsyncSession, user_id: str, *, old: str, new: str) -> bool:

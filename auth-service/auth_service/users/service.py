@@ -125,11 +125,12 @@ class UserService:
     async def update(self, user_id: str, body: UserUpdate, *, by: Principal) -> UserView:
         """Raises UserNotFound, OwnerRequired, LastOwner, OwnPassword, an UnacceptablePassword, a name's being taken."""
         async with self._sessions() as session:
-            member = await self._managed(session, user_id, by=by)
-        changes = await self._changes(member.user, body, by=by)
+            found = await self._managed(session, user_id, by=by)
+        changes = await self._changes(found.user, body, by=by)
         async with self._sessions.begin() as session:
             if body.disabled:
                 await keep_an_owner(session, user_id)
+            member = await self._managed(session, user_id, by=by)  # once more: a hash takes its time
             user = await repository.update_user(session, user_id, changes, organization_id=by.organization_id)
             if user is None:
                 raise UserNotFound
