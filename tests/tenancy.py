@@ -28,8 +28,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def violations(source: str) -> list[str]:
     """The functions that read or write rows of organizations without naming one.
 
-    A private function counts as part of those that call it. Where a statement is put together in several steps, the
-    steps count together; what an executed statement has returned does not count for the next one.
+    A private function counts as part of those that call it: its statements may get their condition as an argument, or
+    be given one where they are returned to. Whatever else its callers filter does not count for it. Where a statement
+    is put together in several steps, the steps count together; what an executed statement has returned does not count
+    for the next one.
     """
     module = _Module(ast.parse(source))
     return [name for name in module.functions if not _is_private_part(name, module) and not module.is_safe(name)]
@@ -72,7 +74,39 @@ class _Module:
             for part in {each.id for each in _names(step)} & set(self.functions) - seen - {name}:
                 if part.startswith("_"):
                     for nodes in self._statements(part, seen=seen | {name}):
-                        yield [*nodes, *self._whole(step, name, seen=seen | {name, part})]
+                        yield [*nodes, *self._given_to(part, nodes, step=step, name=name)]
+
+    def _given_to(self, part: str, nodes: list[ast.AST], *, step: _Step, name: str) -> list[ast.AST]:
+        """What the function `name` adds in that step to a statement, `nodes`, of the private function `part`."""
+        used = {node.id for node in _walk(nodes) if isinstance(node, ast.Name)}
+        given: list[ast.AST] = []
+        for call in _walk(step.nodes):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == part:
+                positional = zip(self.functions[part].args.args, call.args, strict=False)
+                given += [value for parameter, value in positional if parameter.arg in used]
+                given += [keyword.value for keyword in call.keywords if keyword.arg in used]
+        given += self._chained_to({part}, name)
+        return given + self._defined_by(given, name)
+
+    def _chained_to(self, roots: set[str], name: str) -> list[ast.AST]:
+        """The arguments of methods that are called on what the `roots` return: `_own(user_id).where(…)`."""
+        chained: list[ast.AST] = []
+        for step in self.steps[name]:
+            for node in _walk(step.nodes):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _root(node) in roots:
+                    chained += node.args
+            if step.assigns and not step.executes and any(_root(node) in roots for node in step.nodes):
+                roots |= step.assigns
+        return chained
+
+    def _defined_by(self, nodes: list[ast.AST], name: str) -> list[ast.AST]:
+        """The right-hand sides of the names in `nodes`, and of the names in those."""
+        steps: list[_Step] = []
+        names = {node.id for node in _walk(nodes) if isinstance(node, ast.Name)}
+        while found := [s for s in self.steps[name] if s not in steps and s.assigns & names and not s.executes]:
+            steps += found
+            names |= {each for step in found for each in step.uses}
+        return [node for step in steps for node in step.nodes]
 
     def _whole(self, start: _Step, name: str, *, seen: frozenset[str]) -> list[ast.AST]:
         steps, changed = [start], True
@@ -169,6 +203,17 @@ def _steps(function: Function) -> Iterator[_Step]:
         opens = isinstance(statement, ast.With | ast.AsyncWith)  # a session, which is no statement of SQL
         step.executes = opens or any(isinstance(node, ast.Await) for node in _walk(nodes))
         yield step
+
+
+def _root(node: ast.AST) -> str | None:
+    """The name at the beginning of a chain of calls and attributes."""
+    while not isinstance(node, ast.Name):
+        match node:
+            case ast.Call(func=inner) | ast.Attribute(value=inner) | ast.Await(value=inner):
+                node = inner
+            case _:
+                return None
+    return node.id
 
 
 def _names(step: _Step) -> Iterator[ast.Name]:

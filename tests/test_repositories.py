@@ -103,6 +103,34 @@ BAD = {
         async def _find(session, condition):
             return await session.scalar(select(ApiKey).where(condition))
     """,
+    "in a private function that a statement contains": """
+        async def f(session, key_id, caller):
+            ours = ApiKey.organization_id == caller.organization_id
+            return await session.scalars(select(ApiKey).where(ours, ApiKey.id.in_(_ids(key_id))))
+        def _ids(key_id):
+            return select(ApiKey.id).where(ApiKey.id == key_id)
+    """,
+    "in a private function, beside what its caller filters": """
+        async def f(session, key_id, caller):
+            ours = ApiKey.organization_id == caller.organization_id
+            return await session.scalar(select(ApiKey).where(ours)), await _find(session, key_id)
+        async def _find(session, key_id):
+            return await session.scalar(select(ApiKey).where(ApiKey.id == key_id))
+    """,
+    "in a private function, beside what it filters": """
+        async def f(session, key_id, caller):
+            return await _find(session, key_id, ApiKey.organization_id == caller.organization_id)
+        async def _find(session, key_id, condition):
+            await session.execute(select(ApiKey).where(condition))
+            return await session.scalar(select(ApiKey).where(ApiKey.id == key_id))
+    """,
+    "in a private function, filtered after it was executed": """
+        async def f(session, key_id, caller):
+            found = await _find(session, key_id)
+            return [key for key in found if key.organization_id == caller.organization_id]
+        async def _find(session, key_id):
+            return await session.scalars(select(ApiKey).where(ApiKey.id == key_id))
+    """,
     "in a method": """
         class Keys:
             async def f(self, key_id):
@@ -145,6 +173,27 @@ GOOD = {
             return await _find(session, (ApiKey.id == key_id) & (ApiKey.organization_id == caller.organization_id))
         async def _find(session, condition):
             return await session.scalar(select(ApiKey).where(condition))
+    """,
+    "in a private function, its condition with a name": """
+        async def f(session, key_id, caller):
+            ours = ApiKey.organization_id == caller.organization_id
+            return await _find(session, condition=ours)
+        async def _find(session, *, condition):
+            return await session.scalar(select(ApiKey).where(condition))
+    """,
+    "what a private function returns": """
+        async def f(session, key_id, caller):
+            return await session.scalar(_keys(key_id).where(ApiKey.organization_id == caller.organization_id).limit(1))
+        def _keys(key_id):
+            return select(ApiKey).where(ApiKey.id == key_id)
+    """,
+    "what a private function returns, step by step": """
+        async def f(session, key_id, caller):
+            query = _keys(key_id)
+            query = query.where(ApiKey.organization_id == caller.organization_id)
+            return await session.scalar(query)
+        def _keys(key_id):
+            return select(ApiKey).where(ApiKey.id == key_id)
     """,
     "insert": "async def f(session, caller): await session.execute(insert(ApiKey).values(organization_id=caller.id))",
     "the organization itself": """
