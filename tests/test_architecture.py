@@ -151,6 +151,22 @@ def test_no_dependency_runs_in_a_thread() -> None:
     assert asked_for & functions.keys() == set()
 
 
+def test_no_service_runs_commands_or_templates() -> None:
+    """What users send is data: it starts no program, and no template is made of it."""
+    modules = {"chevron", "code", "codeop", "jinja2", "mako", "multiprocessing", "pty", "runpy", "subprocess"}
+    calls = re.compile(r"(os\.(system|popen|exec\w+|spawn\w+)|asyncio\.create_subprocess_\w+|eval|exec|compile)")
+    offenders = [
+        f"{name_of(path)}:{node.lineno}"
+        for path, tree in parsed()
+        if not path.is_relative_to(ROOT / "launcher")  # which starts PostgreSQL and the services
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(each.name.partition(".")[0] in modules for each in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in modules)
+        or (isinstance(node, ast.Call) and calls.fullmatch(ast.unparse(node.func)))
+    ]
+    assert offenders == []
+
+
 def test_no_provider_is_compared_by_name() -> None:
     """A provider is an object, found in one table."""
     names = {"openai", "openai_compatible", "echo", "ollama", "anthropic", "gemini", "mistral"}

@@ -79,6 +79,8 @@ PLANTED = [
     ("test_a_noun_has_only_known_rooms", "chat-service/chat_service/messages/helpers.py", '"""Help."""\n'),
     ("test_routes_hold_no_sql", "chat-service/chat_service/messages/routes.py", "from sqlalchemy.orm import aliased\n"),
     ("test_routes_hold_no_sql", SERVICE, "async def f(session: object) -> None:\n    await session.execute('')\n"),
+    ("test_no_service_runs_commands_or_templates", SERVICE, "import subprocess\n"),
+    ("test_no_service_runs_commands_or_templates", SERVICE, "eval('1')\n"),
     ("test_no_provider_is_compared_by_name", "llm-service/llm_service/config.py", COMPARED_LEFT),
     ("test_no_provider_is_compared_by_name", "llm-service/llm_service/config.py", COMPARED_RIGHT),
     ("test_no_provider_is_compared_by_name", "llm-service/llm_service/config.py", COMPARED_BY_MATCH),
