@@ -143,6 +143,11 @@ async def test_a_disabled_user_is_out_until_enabled(auth: httpx2.AsyncClient, se
     assert (await admin("PATCH", f"/users/{bob}", {"disabled": False})).json()["disabled"] is False
     await log_in(auth, "bob")
     assert (await auth.post("/api/auth/token", data=refresh)).status_code == 400  # what was ended stays ended
+    actions = await audited(sessions)
+    assert [action for action in actions if action in ("user.update", "user.disable", "user.enable")] == [
+        "user.disable",
+        "user.enable",
+    ]
 
 
 async def test_a_deleted_user_has_gone(auth: httpx2.AsyncClient, sessions: Sessions) -> None:

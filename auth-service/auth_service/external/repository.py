@@ -77,8 +77,8 @@ async def email_exists(session: AsyncSession, email: str) -> bool:
     return await session.scalar(select(User.id).where(User.email == email)) is not None
 
 
-async def keep_session(session: AsyncSession, login: LoginSession) -> bool:
-    """Whether the session holds; it is added where it is new. It stays as it is until the transaction ends."""
+async def add_session(session: AsyncSession, login: LoginSession) -> bool:
+    """Whether there was none of its id yet."""
     values = {
         "id": login.id,
         "user_id": login.user_id,
@@ -88,7 +88,12 @@ async def keep_session(session: AsyncSession, login: LoginSession) -> bool:
         "user_agent": login.user_agent,
         "expires_at": login.expires_at,
     }
-    await session.execute(insert(LoginSession).values(values).on_conflict_do_nothing())
+    added = insert(LoginSession).values(values).on_conflict_do_nothing().returning(LoginSession.id)
+    return await session.scalar(added) is not None
+
+
+async def lock_session(session: AsyncSession, login: LoginSession) -> bool:
+    """Whether the session holds; it stays as it is until the transaction ends."""
     holds = select(LoginSession.id).where(
         LoginSession.id == login.id,
         LoginSession.organization_id == login.organization_id,

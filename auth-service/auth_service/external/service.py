@@ -57,7 +57,9 @@ class ForeignTokenExchanger(Exchanger):
         async with self._sessions.begin() as session:
             user = await self._user(session, subject, role=role, claims=claims, trusted=issuer.trusted, origin=origin)
             login = _login(token, user=user, subject=subject, claims=claims, origin=origin)
-            if not await repository.keep_session(session, login):
+            if await repository.add_session(session, login):
+                _record(session, "session.create", user, subject=subject, origin=origin, target=login.id)
+            if not await repository.lock_session(session, login):
                 raise SubjectTokenRefused("The login that the token was made for has been ended here.")
             return self._issuer.issue(
                 user.id,
@@ -88,7 +90,7 @@ class ForeignTokenExchanger(Exchanger):
             raise SubjectTokenRefused("The user is disabled, or does not belong to the organization any more.")
         if present != role:
             await change_role(session, user.id, organization_id=subject.organization_id, role=role)
-            _record(session, "membership.update", user, subject=subject, origin=origin, role=role, was=present)
+            _record(session, "member.change_role", user, subject=subject, origin=origin, role=role, was=present)
         return user
 
 
@@ -142,15 +144,23 @@ def _login(token: str, *, user: User, subject: Subject, claims: Mapping[str, Any
 
 
 def _record(
-    session: AsyncSession, action: str, user: User, *, subject: Subject, origin: Origin, **details: Any
+    session: AsyncSession,
+    action: str,
+    user: User,
+    *,
+    subject: Subject,
+    origin: Origin,
+    target: str | None = None,
+    **details: Any,
 ) -> None:
+    """`target` is the user where it is nobody else."""
     record(
         session,
         action,
         origin=origin,
         actor=user.id,
         organization_id=subject.organization_id,
-        target=user.id,
+        target=target or user.id,
         issuer=subject.issuer,
         **details,
     )

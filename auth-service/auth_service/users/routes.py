@@ -6,11 +6,12 @@ from fastapi import APIRouter, Depends, Request
 
 from auth_service.audit.service import From
 from auth_service.idempotency import Once
+from auth_service.organizations.routes import Admin
 from auth_service.sessions.routes import LoggedIn
 from auth_service.text import Id
 from auth_service.users.schemas import Me, MeUpdate, PasswordChange, UserCreate, UserUpdate, UserView
 from auth_service.users.service import AccountService, UserService
-from shared.auth import CurrentPrincipal, Principal, requires
+from shared.auth import CurrentPrincipal
 from shared.database import Session
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page
 
@@ -28,7 +29,6 @@ async def user_service(request: Request, origin: From) -> UserService:
 
 Account = Annotated[AccountService, Depends(account_service)]
 Users = Annotated[UserService, Depends(user_service)]
-Admin = Annotated[Principal, Depends(requires("admin"))]
 
 
 @router.get("/me", summary="Who the token says you are")

@@ -47,7 +47,14 @@ class AccountService:
             async with self._sessions.begin() as session:
                 home = member.user.organization_id
                 await repository.update_user(session, principal.user_id, changes, organization_id=home)
-                record(session, "user.update", origin=self._origin, by=principal, target=member.user.id, **_told(body))
+                record(
+                    session,
+                    "user.update",
+                    origin=self._origin,
+                    by=principal,
+                    target=member.user.id,
+                    fields=sorted(body.model_fields_set),
+                )
         return await self.me(principal)
 
     async def change_password(self, body: PasswordChange, *, principal: Principal) -> None:
@@ -134,7 +141,8 @@ class UserService:
             user = await repository.update_user(session, user_id, changes, organization_id=by.organization_id)
             if user is None:
                 raise UserNotFound
-            record(session, "user.update", origin=self._origin, by=by, target=user_id, **_told(body))
+            action = "user.update" if body.disabled is None else "user.disable" if body.disabled else "user.enable"
+            record(session, action, origin=self._origin, by=by, target=user_id, fields=sorted(body.model_fields_set))
             if body.disabled or body.password is not None:
                 await end_sessions(session, user_id)
                 await session.flush()
@@ -174,9 +182,3 @@ class UserService:
 
 def _view(member: Member) -> UserView:
     return UserView.of(member.user, role=member.role, organization_id=member.organization.id)
-
-
-def _told(body: MeUpdate | UserUpdate) -> dict[str, Any]:
-    """What of a change is written down: never a value, but whether the user is disabled."""
-    told: dict[str, Any] = {"fields": sorted(body.model_fields_set)}
-    return told | ({"disabled": body.disabled} if isinstance(body, UserUpdate) and body.disabled is not None else {})

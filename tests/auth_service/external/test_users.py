@@ -87,7 +87,7 @@ async def test_the_strongest_role_that_the_claims_give_is_taken_and_followed(
     assert await scopes() == scopes_of("member")
     async with sessions() as session:
         changes = list(
-            await session.scalars(select(AuditEvent.details).where(AuditEvent.action == "membership.update"))
+            await session.scalars(select(AuditEvent.details).where(AuditEvent.action == "member.change_role"))
         )
     assert [(change["was"], change["role"]) for change in changes] == [("developer", "admin"), ("admin", "member")]
 
@@ -138,6 +138,9 @@ async def test_a_token_is_a_login_that_can_be_ended_and_that_grants_rest_on(
     token = issuer.token()
     claims, again = await claims_for(auth, token), await claims_for(auth, token)
     assert claims["sid"] == again["sid"]
+    async with sessions() as session:
+        created = select(AuditEvent.target, AuditEvent.actor).where(AuditEvent.action == "session.create")
+        assert (await session.execute(created)).all() == [(claims["sid"], claims["sub"])]
     ours = (await exchange(auth, token)).json()["access_token"]
     granted = await auth.post(
         "/internal/auth/grants",
