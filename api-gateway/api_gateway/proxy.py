@@ -8,7 +8,7 @@ from api_gateway.authentication import Authentication
 from api_gateway.credentials import with_token
 from api_gateway.rate_limit import Headers
 from api_gateway.requests import LimitedBody, check_framing, check_path, check_size, headers_to_pass_on
-from api_gateway.upstreams import Route, find_route
+from api_gateway.upstreams import LARGEST_BODIES, Route, find_route
 from shared.auth import Principal
 from shared.errors import DomainError, InsufficientScope, Unauthorized, Unavailable, error_response
 
@@ -27,7 +27,8 @@ class Proxy:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = LimitedBody(receive, scope, limit=self._max_body_bytes)
+        route = find_route(scope["path"])
+        body = LimitedBody(receive, scope, limit=self._largest_body(route))
         answer = _Answer(send, body)
         try:
             check_size(scope)
@@ -35,7 +36,7 @@ class Proxy:
             check_framing(scope)
             if body.exceeded:
                 raise body.too_large
-            await self._pass_on(scope, body.receive, answer)
+            await self._pass_on(scope, body.receive, answer, route=route)
         except DomainError as error:
             if answer.started:
                 raise  # the server breaks the connection off: half an answer must not look whole
@@ -47,8 +48,12 @@ class Proxy:
         if answer.withheld:
             await answer.refuse(body.too_large, scope, receive)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        route = find_route(scope["path"])
+    def _largest_body(self, route: Route | None) -> int:
+        """In bytes."""
+        most = LARGEST_BODIES.get(route.service) if route else None
+        return self._max_body_bytes if most is None else min(most, self._max_body_bytes)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer", *, route: Route | None) -> None:
         admission: Admission = scope["state"]["admission"]
         if route is None or route.public:
             answer.limits = await admission.of_stranger(scope)

@@ -6,6 +6,7 @@ from starlette.types import Message, Receive, Scope
 
 from api_gateway.tracing import trace_headers
 from shared.errors import ContentTooLarge, HeadersTooLarge, MalformedRequest
+from shared.http.forward import named_by_connection
 from shared.request_id import request_id_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -25,8 +26,9 @@ FORGEABLE = frozenset(
 FORGEABLE_PREFIXES = (b"x-synapscale-", b"x-auth-", b"x-forwarded-")
 """Headers by which a client could pretend to be somebody, or to come from somewhere."""
 
-
 TRACING = frozenset({b"traceparent", b"tracestate"})
+FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""They are the next hop's to make, from what they say here."""
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 """Less than `shared.connection` takes, so that a service takes what the gateway adds."""
@@ -83,11 +85,16 @@ def check_framing(scope: Scope) -> None:
 
 
 def headers_to_pass_on(scope: Scope) -> Headers:
-    """The client's headers without those it could forge, and who it is and which request, as the gateway knows it."""
+    """The client's headers without those it could forge, and who it is and which request, as the gateway knows it.
+
+    What its Connection header names ends here, so that it cannot take away what the gateway adds.
+    """
+    this_hop = named_by_connection(scope["headers"]) - FRAMING
+    dropped = FORGEABLE | TRACING | this_hop | {b"connection"}
     kept = [
         (name, value)
         for name, value in scope["headers"]
-        if name not in FORGEABLE and name not in TRACING and not name.startswith(FORGEABLE_PREFIXES)
+        if name not in dropped and not name.startswith(FORGEABLE_PREFIXES)
     ]
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     client = scope.get("client")

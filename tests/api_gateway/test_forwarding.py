@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from fastapi import Request
 
-from tests.api_gateway.conftest import Gateway
+from tests.api_gateway.conftest import Gateway, gateway_over, silent_service
 from tests.api_gateway.puppet import Puppet
+from tests.tokens import auth_stub
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT"])
@@ -26,6 +28,26 @@ async def test_a_request_without_a_body_arrives_without_one(gateway: Gateway) ->
         seen = (await client.get("/api/llm/mirror")).json()
     assert seen["body"] == ""
     assert not {"content-length", "transfer-encoding"} & {name for name, _ in seen["headers"]}
+
+
+async def test_a_connection_header_takes_nothing_away_that_the_gateway_adds(gateway: Gateway) -> None:
+    """Without `x-forwarded-for`, guesses at passwords would be the gateway's own, and so would the audit's addresses."""
+    added = ["authorization", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "traceparent"]
+    options = ", ".join([*added, "host", "content-length", "x-hop"])
+    async with gateway() as client:
+        answer = await client.post(
+            "/api/llm/mirror", content=b"body", headers={"connection": options, "x-hop": "1", "x-mine": "kept"}
+        )
+    assert answer.status_code == 200
+    seen = answer.json()
+    headers = dict(seen["headers"])
+    assert [name for name in added if name not in headers] == []
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-mine"] == "kept"
+    assert headers["content-length"] == "4"
+    assert "x-hop" not in headers
+    assert "connection" not in headers or headers["connection"] == "keep-alive"
+    assert seen["body"] == "body"
 
 
 async def test_forged_and_hop_by_hop_headers_stay_outside(gateway: Gateway) -> None:
@@ -166,3 +188,27 @@ async def test_a_body_that_grows_over_the_limit_is_refused_when_it_does(gateway:
         answer = await client.post("/api/llm/length", content=body())
     assert answer.status_code == 413
     assert answer.json()["code"] == "content_too_large"
+
+
+@pytest.mark.parametrize("path", ["/api/auth/register", "/api/auth/token", "/api/auth/revoke"])
+async def test_strangers_send_auth_service_no_large_bodies(path: str) -> None:
+    """Read as JSON, twenty megabytes of empty lists were 500 MB, and three seconds in which nobody was answered."""
+    auth = auth_stub()
+    reached = []
+
+    @auth.app.post(path)
+    async def read(request: Request) -> None:
+        reached.append(len(await request.body()))
+
+    async with gateway_over(auth, silent_service("llm"), silent_service("chat")) as client:
+        declared = await client.post(path, content=b"[" + b"[]," * 30_000)
+        chunked = await client.post(path, content=_pieces(b"[]," * 1000, count=30))
+        small = await client.post(path, content=b"[]" * 30_000)
+    assert [answer.status_code for answer in (declared, chunked, small)] == [413, 413, 200]
+    assert declared.json()["limit"] == 65536
+    assert reached == [60_000]
+
+
+async def _pieces(piece: bytes, *, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield piece

@@ -66,14 +66,18 @@ async def forward(
 
 def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers that travel on: without the hop-by-hop ones, `host` (each hop has its own) and `date`."""
-    named = {
+    dropped = HOP_BY_HOP | named_by_connection(headers) | {b"host", b"date"}
+    return [(header, value) for header, value in headers if header.lower() not in dropped]
+
+
+def named_by_connection(headers: list[tuple[bytes, bytes]]) -> set[bytes]:
+    """In small letters: the headers that are for this hop alone (RFC 9110 §7.6.1)."""
+    return {
         name.strip().lower()
         for header, value in headers
         if header.lower() == b"connection"
         for name in value.split(b",")
     }
-    dropped = HOP_BY_HOP | named | {b"host", b"date"}
-    return [(header, value) for header, value in headers if header.lower() not in dropped]
 
 
 def _query(scope: Scope) -> bytes:
