@@ -31,7 +31,7 @@ async def test_a_request_without_a_body_arrives_without_one(gateway: Gateway) ->
 
 
 async def test_a_connection_header_takes_nothing_away_that_the_gateway_adds(gateway: Gateway) -> None:
-    """Without `x-forwarded-for`, guesses at passwords would be the gateway's own, and so would the audit's addresses."""
+    """Without `x-forwarded-for`, guesses at passwords would be the gateway's own, and the audit's addresses too."""
     added = ["authorization", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "traceparent"]
     options = ", ".join([*added, "host", "content-length", "x-hop"])
     async with gateway() as client:

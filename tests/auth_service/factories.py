@@ -1,6 +1,7 @@
 """Users that a test needs, made where auth-service keeps them."""
 
 from auth_service.organizations.models import Organization
+from auth_service.organizations.repository import change_role
 from auth_service.users.models import User
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
@@ -37,3 +38,9 @@ async def make_user(
         )
         await add_user(session, user, role=role)
     return user
+
+
+async def give_role(sessions: Sessions, user: User, role: str) -> None:
+    """At home, as a colleague does, but before anybody could have heard of it: no revocation is written."""
+    async with sessions.begin() as session:
+        await change_role(session, user.id, organization_id=user.organization_id, role=role)

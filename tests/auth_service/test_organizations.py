@@ -5,15 +5,16 @@ import asyncio
 import httpx2
 import jwt
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from auth_service.organizations.models import Membership, Organization
 from auth_service.users.models import User
+from auth_service.users.repository import lock_owners
 from shared.database import Sessions
 from tests.auth_service.api_keys.conftest import exchange
 from tests.auth_service.calling import Caller, audited, log_in, revoked, until_somebody_waits
 from tests.auth_service.conftest import StartAuth
-from tests.auth_service.factories import make_user
+from tests.auth_service.factories import give_role, make_user
 from tests.auth_service.logins import refresh
 
 
@@ -255,3 +256,60 @@ async def test_an_api_key_reaches_none_of_its_owners_other_organizations(
     assert error(await key("GET", f"/organizations/{elsewhere}")) == (404, "organization_not_found")
     assert error(await key("GET", "/organizations")) == (403, "not_a_login")
     assert error(await key("DELETE", f"/organizations/{elsewhere}/members/{ana.id}")) == (403, "not_a_login")
+
+
+async def test_a_demoted_admins_token_reads_no_lists_any_more(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    """Nobody waits for the news of the revocation: the role is looked up."""
+    admin = await log_in(auth)
+    organization = await home(admin)
+    ana = await make_user(sessions, role="admin", organization_id=organization)
+    demoted = await log_in(auth, "ana")
+    made = await admin("POST", "/service-accounts", {"name": "robot", "role": "member"})
+    reads = [
+        "/users",
+        f"/users/{ana.id}",
+        "/service-accounts",
+        f"/service-accounts/{made.json()['id']}",
+        "/audit-events",
+        f"/organizations/{organization}/members",
+        f"/organizations/{organization}/invitations",
+    ]
+    assert [(await demoted("GET", path)).status_code for path in reads] == [200] * len(reads)
+    await give_role(sessions, ana, "member")
+    assert [(await demoted("GET", path)).status_code for path in reads] == [403] * len(reads)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/organizations/{there}/members/{bob}"),
+        ("DELETE", "/organizations/{there}/members/{bob}"),
+        ("DELETE", "/users/{bob}"),
+    ],
+)
+async def test_who_is_made_an_owner_at_that_moment_is_not_an_admins_to_change(
+    auth: httpx2.AsyncClient, sessions: Sessions, method: str, path: str
+) -> None:
+    there = await home(await log_in(auth))
+    await make_user(sessions, role="admin", organization_id=there)
+    bob = (await make_user(sessions, "bob", organization_id=there)).id
+    admin = await log_in(auth, "ana")
+    async with sessions.begin() as session:
+        await lock_owners(session)
+        body = {"role": "viewer"} if method == "PATCH" else None
+        asking = asyncio.create_task(admin(method, path.format(there=there, bob=bob), body))
+        await until_somebody_waits(sessions)
+        await session.execute(update(Membership).where(Membership.user_id == bob).values(role="owner"))
+    assert error(await asking) == (403, "owner_required")
+
+
+async def test_an_organization_can_read_who_came_by_switching(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    admin = await log_in(auth)
+    there = (await admin("POST", "/organizations", {"name": "There"})).json()["id"]
+    renewal = {"grant_type": "refresh_token", "refresh_token": admin.token["refresh_token"], "organization_id": there}
+    switched = Caller(auth, (await auth.post("/api/auth/token", json=renewal)).json())
+    (event,) = (await switched("GET", "/audit-events?action=session.switch")).json()["data"]
+    assert event["target"] == jwt.decode(switched.token["access_token"], options={"verify_signature": False})["sid"]
+    again = renewal | {"refresh_token": switched.token["refresh_token"]}
+    assert (await auth.post("/api/auth/token", json=again)).status_code == 200
+    assert (await audited(sessions)).count("session.switch") == 1

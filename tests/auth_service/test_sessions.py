@@ -333,3 +333,24 @@ async def count(sessions: Sessions) -> int:
         logins = await session.scalar(select(func.count()).select_from(LoginSession))
     assert tokens == logins
     return int(logins or 0)
+
+
+async def test_logging_out_everywhere_ends_however_many_logins_there_are(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    """Whoever knows a password can log in so often that one statement does not take all of the sessions."""
+    ana = await make_user(sessions)
+    tokens = await log_in(auth, "ana", PASSWORD)
+    many = 12_000
+    async with sessions.begin() as session:
+        await session.execute(
+            text(
+                "INSERT INTO auth.sessions (id, user_id, organization_id, client_id, expires_at)"
+                " SELECT 'ses_' || lpad(to_hex(n), 32, '0'), :user, :organization, 'x', now() + interval '1 day'"
+                " FROM generate_series(1, :many) n"
+            ),
+            {"user": ana.id, "organization": ana.organization_id, "many": many},
+        )
+    assert (await auth.delete(SESSIONS, headers=bearing(tokens))).status_code == 204
+    async with sessions() as session:
+        assert await session.scalar(select(func.count()).select_from(Revocation)) == many + 1

@@ -11,11 +11,12 @@ from sqlalchemy import select, update
 from auth_service.organizations.models import Membership
 from auth_service.sessions.models import LoginSession
 from auth_service.users.models import User
+from auth_service.users.passwords import Passwords
 from auth_service.users.repository import lock_owners
 from shared.database import Sessions
 from tests.auth_service.calling import audited, log_in, revoked, until_somebody_waits
 from tests.auth_service.conftest import ADMIN_PASSWORD, StartAuth
-from tests.auth_service.factories import PASSWORD, make_user
+from tests.auth_service.factories import PASSWORD, give_role, make_user
 
 NEW = "a wholly different secret"
 
@@ -269,3 +270,30 @@ async def test_my_new_password_has_to_be_good_too(auth: httpx2.AsyncClient) -> N
     admin = await log_in(auth)
     body = {"current_password": ADMIN_PASSWORD, "new_password": "xx-admin-xx-94"}
     assert (await admin("POST", "/me/password", body)).json()["code"] == "password_holds_username"
+
+
+async def test_roles_are_looked_at_again_once_the_password_is_hashed(
+    auth: httpx2.AsyncClient, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing waits for its turn, seconds in a flood of logins. What happens meanwhile is put into the hashing here."""
+    admin = await log_in(auth)
+    organization = (await admin("GET", "/me")).json()["organization"]["id"]
+    ana = await make_user(sessions, role="admin", organization_id=organization)
+    bob = await make_user(sessions, "bob", organization_id=organization)
+    changing = await log_in(auth, "ana")
+    hash_password = Passwords.hash
+
+    def meanwhile(somebody: User, role: str) -> None:
+        async def hash_slowly(passwords: Passwords, password: str) -> str:
+            await give_role(sessions, somebody, role)
+            return await hash_password(passwords, password)
+
+        monkeypatch.setattr(Passwords, "hash", hash_slowly)
+
+    meanwhile(bob, "owner")
+    assert (await changing("PATCH", f"/users/{bob.id}", {"password": NEW})).status_code == 403
+    meanwhile(ana, "member")
+    assert (await changing("POST", "/users", user("eve", role="admin"))).status_code == 403
+    await log_in(auth, "bob")
+    names = [each["username"] for each in (await admin("GET", "/users")).json()["data"]]
+    assert "eve" not in names

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Query
 
 from auth_service.audit.schemas import AuditEventView, AuditFilter
 from auth_service.audit.service import AuditService
-from shared.auth import Principal, requires
+from auth_service.organizations.routes import Admin
+from auth_service.organizations.service import administrator
+from shared.auth import Principal
 from shared.database import Session
 from shared.pagination import Page
 
@@ -18,7 +20,14 @@ async def audit_service(session: Session) -> AuditService:
 
 
 Audit = Annotated[AuditService, Depends(audit_service)]
-Auditor = Annotated[Principal, Depends(requires("admin"))]
+
+
+async def auditor(admin: Admin, session: Session) -> Principal:
+    await administrator(session, admin)
+    return admin
+
+
+Auditor = Annotated[Principal, Depends(auditor)]
 
 
 @router.get("")

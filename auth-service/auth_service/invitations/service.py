@@ -55,6 +55,7 @@ class InvitationService:
     ) -> Page[InvitationView]:
         """Those that may still be used. Raises OrganizationNotFound."""
         self._check(organization_id, by=by)
+        await administrator(self._session, by)
         after = None if cursor is None else decode_cursor(cursor, parts=1)[0]
         found = await repository.list_open(self._session, organization_id, after=after, limit=limit + 1)
         views = [InvitationView.of(invitation) for invitation in found[:limit]]

@@ -137,6 +137,7 @@ class OrganizationService:
 
     async def change_role(self, organization_id: str, user_id: str, body: MemberUpdate, *, by: Principal) -> MemberView:
         """Raises OrganizationNotFound, UserNotFound, OwnerRequired, LastOwner, NotForPrograms."""
+        await lock_owners(self._session)
         actor = await self._administrator(organization_id, by=by)
         member = await self._member(user_id, organization_id=organization_id)
         allow_role(body.role, by=actor)
@@ -161,10 +162,11 @@ class OrganizationService:
         return view
 
     async def remove_member(self, organization_id: str, user_id: str, *, by: Principal) -> None:
-        """Whoever was added may leave.
+        """Whoever was added may leave, with a login: a key of one organization ends no membership in another.
 
         Raises OrganizationNotFound, UserNotFound, NotALogin, OwnerRequired, LastOwner, BelongsHere.
         """
+        await lock_owners(self._session)
         if user_id == by.user_id:
             if not by.is_login:
                 raise NotALogin

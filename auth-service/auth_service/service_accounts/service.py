@@ -39,6 +39,7 @@ class ServiceAccountService:
         return ServiceAccountView.of(account, role=body.role)
 
     async def list(self, *, by: Principal, limit: int, cursor: str | None) -> Page[ServiceAccountView]:
+        await administrator(self._session, by)
         after = None if cursor is None else decode_cursor(cursor, parts=1)[0]
         found = await repository.list_members(
             self._session, by.organization_id, kind="service", after=after, limit=limit + 1
@@ -48,6 +49,7 @@ class ServiceAccountService:
 
     async def read(self, account_id: str, *, by: Principal) -> ServiceAccountView:
         """Raises ServiceAccountNotFound."""
+        await administrator(self._session, by)
         member = await self._find(account_id, by=by)
         return ServiceAccountView.of(member.user, role=member.role)
 

@@ -4,13 +4,13 @@ from collections.abc import Collection
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.service import Origin
+from auth_service.audit.service import Origin, record
 from auth_service.logins.service import Logins
 from auth_service.organizations.roles import ROLES
 from auth_service.sessions.models import LoginSession
 from auth_service.sessions.refresh_tokens import hash_of, is_well_formed
 from auth_service.sessions.repository import find_session_of_token, lock_member
-from auth_service.sessions.service import SESSION_ID, Families, end_login, end_reused
+from auth_service.sessions.service import Families, end_login, end_reused
 from auth_service.tokens.errors import InvalidGrant, InvalidScope, UnsupportedTokenType, WrongCredentials
 from auth_service.tokens.issuer import CLIENT_ID, TokenIssuer
 from auth_service.tokens.schemas import LoginToken, RefreshRequest, TokenRequest
@@ -134,8 +134,17 @@ class TokenService:
             return None
         granted = ROLES[member.role] if login.scope is None else _both(ROLES[member.role], login.scope.split())
         scopes = narrowed(granted, asked.scope)
-        if asked.organization_id is not None:
-            login.organization_id = asked.organization_id
+        if organization_id != login.organization_id:
+            record(
+                session,
+                "session.switch",
+                origin=origin,
+                actor=login.user_id,
+                organization_id=organization_id,
+                target=login.id,
+                left=login.organization_id,
+            )
+            login.organization_id = organization_id
         successor = await self._families.renew(session, family, raw, origin=origin)
         return self._token(login, member, scopes=scopes, refresh_token=successor)
 
@@ -156,7 +165,7 @@ class TokenService:
             principal = await self._verifier.verify(token)
         except Unauthorized:
             return None
-        if not principal.session_id.startswith(f"{SESSION_ID}_"):
+        if not principal.is_login:
             raise UnsupportedTokenType("Only the tokens of logins are revoked here; revoke the API key itself.")
         return principal
 

@@ -125,7 +125,8 @@ def taken(error: IntegrityError) -> Exception:
 
 
 async def lock_owners(session: AsyncSession) -> None:
-    """From here to the commit, nobody else takes an owner away. Do it before rows are locked."""
+    """From here to the commit, nobody else takes an owner away. Do it before rows are locked, and before it is asked
+    who is an owner: who has become one meanwhile is not an admin's to change."""
     await session.execute(select(func.pg_advisory_xact_lock(OWNERS_LOCK)))
 
 

@@ -99,7 +99,8 @@ class UserService:
         return await self._passwords.hash(body.password)
 
     async def create(self, body: UserCreate, *, session: AsyncSession, password_hash: str, by: Principal) -> UserView:
-        """In the transaction of `session`. Raises UsernameTaken, EmailTaken."""
+        """In the transaction of `session`. Raises OwnerRequired, UsernameTaken, EmailTaken."""
+        allow_role(body.role, by=await administrator(session, by))  # again: roles change while a password is hashed
         user = User(
             id=new_id("usr"),
             organization_id=by.organization_id,
@@ -115,6 +116,7 @@ class UserService:
     async def list(self, *, by: Principal, limit: int, cursor: str | None) -> Page[UserView]:
         after = None if cursor is None else decode_cursor(cursor, parts=1)[0]
         async with self._sessions() as session:
+            await administrator(session, by)
             found = await repository.list_members(
                 session, by.organization_id, kind="person", after=after, limit=limit + 1
             )
@@ -124,6 +126,7 @@ class UserService:
     async def read(self, user_id: str, *, by: Principal) -> UserView:
         """Raises UserNotFound."""
         async with self._sessions() as session:
+            await administrator(session, by)
             member = await repository.find_member(session, user_id, organization_id=by.organization_id)
         if member is None or member.user.kind != "person":
             raise UserNotFound
@@ -137,7 +140,7 @@ class UserService:
         async with self._sessions.begin() as session:
             if body.disabled:
                 await keep_an_owner(session, user_id)
-            member = await self._managed(session, user_id, by=by)  # once more: a hash takes its time
+            member = await self._managed(session, user_id, by=by)  # again: roles change while a password is hashed
             user = await repository.update_user(session, user_id, changes, organization_id=by.organization_id)
             if user is None:
                 raise UserNotFound
@@ -152,6 +155,7 @@ class UserService:
     async def delete(self, user_id: str, *, by: Principal) -> None:
         """Raises UserNotFound, OwnerRequired, LastOwner."""
         async with self._sessions.begin() as session:
+            await repository.lock_owners(session)
             await self._managed(session, user_id, by=by)
             await keep_an_owner(session, user_id)
             await repository.delete_user(session, user_id, organization_id=by.organization_id)
