@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeVar
@@ -21,6 +21,11 @@ REFUSED_FOR = 5.0
 REMEMBERED = 10_000
 REMEMBERED_REFUSALS = 1_000
 """They are kept apart, so that no flood of invented keys drives the real ones out."""
+AT_ONCE = 8
+"""Credentials of one kind that auth-service is asked for at a time: a flood of invented keys leaves it connections to
+the database for all others. Of one kind, because another issuer that is slow is no reason to wait with API keys."""
+MOST_WAITING = 512
+"""Of one kind; who comes then is told to come again."""
 
 
 class ExchangedTokens:
@@ -32,9 +37,12 @@ class ExchangedTokens:
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[str]] = {}
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+        self._waiting: Counter[str] = Counter()
 
     async def token_for(self, credential: str, *, kind: str) -> str:
-        """Raises Unauthorized, or Unavailable where auth-service does not answer and nothing is remembered."""
+        """Raises Unauthorized, or Unavailable where auth-service does not answer, or too many ask, and nothing is
+        remembered."""
         digest = _digest(credential, kind)
         if (token := self._remembered(digest)) is not None:
             return token
@@ -42,9 +50,12 @@ class ExchangedTokens:
             raise _refusal()
         task = self._asking.get(digest)
         if task is None:
-            task = asyncio.create_task(self._ask(digest, credential, kind))
+            if self._waiting[kind] >= MOST_WAITING:
+                raise Unavailable("Too many credentials are checked at this moment.")
+            task = asyncio.create_task(self._ask_in_turn(digest, credential, kind))
             self._asking[digest] = task
-            task.add_done_callback(lambda done: self._answered(digest, done))
+            self._waiting[kind] += 1
+            task.add_done_callback(lambda done: self._answered(digest, kind, done))
         return await asyncio.shield(task)  # a client that leaves does not take the answer from the others
 
     def forget(self, credential: str, *, kind: str) -> None:
@@ -62,10 +73,15 @@ class ExchangedTokens:
         self._tokens.move_to_end(digest)
         return token
 
-    def _answered(self, digest: bytes, task: asyncio.Task[str]) -> None:
+    def _answered(self, digest: bytes, kind: str, task: asyncio.Task[str]) -> None:
         del self._asking[digest]
+        self._waiting[kind] -= 1
         if not task.cancelled():
             task.exception()  # nobody may be left to hear of it
+
+    async def _ask_in_turn(self, digest: bytes, credential: str, kind: str) -> str:
+        async with self._turns[kind]:
+            return await self._ask(digest, credential, kind)
 
     async def _ask(self, digest: bytes, credential: str, kind: str) -> str:
         asked_at = self._clock()

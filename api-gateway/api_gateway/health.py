@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import httpx2
@@ -37,17 +38,35 @@ class Health(BaseModel):
     services: dict[str, ServiceStatus]
 
 
-async def upstreams(request: Request) -> Upstreams:
-    found: Upstreams = request.state.upstreams
+class Examination:
+    """Whoever comes while the services are asked gets the answers that are on their way, so that a crowd costs them no
+    more than one."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._running: asyncio.Task[list[ServiceStatus]] | None = None
+
+    async def answers(self) -> list[ServiceStatus]:
+        """In the order of SERVICES."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._ask_all())
+        return await asyncio.shield(self._running)
+
+    async def _ask_all(self) -> list[ServiceStatus]:
+        return await asyncio.gather(*(ask(self._upstreams[name]) for name in SERVICES))
+
+
+async def examination(request: Request) -> Examination:
+    found: Examination = request.state.examination
     return found
 
 
-Services = Annotated[Upstreams, Depends(upstreams)]
+Services = Annotated[Examination, Depends(examination)]
 
 
 @router.get("/health", summary="The state of every service", responses={503: {"model": Health}})
 async def health(request: Request, services: Services, response: Response) -> Health:
-    found = await ask_all(services, concern=_concerns(request))
+    found = health_of(await services.answers(), concern=_concerns(request))
     response.status_code = 503 if found.status == "down" else 200
     return found
 
@@ -71,9 +90,8 @@ def _concerns(request: Request) -> str | None:
     return "; ".join(concern for concern in concerns if concern) or None
 
 
-async def ask_all(services: Upstreams, *, concern: str | None = None) -> Health:
+def health_of(answers: Sequence[ServiceStatus], *, concern: str | None) -> Health:
     """`concern` is the gateway's own."""
-    answers = await asyncio.gather(*(ask(services[name]) for name in SERVICES))
     found = {answer.status for answer in answers}
     status: Status = "ok"
     if found == {"down"}:

@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             yield {
                 "upstreams": upstreams,
+                "examination": health.Examination(upstreams),
                 "revocations": known.revocations,
                 "authentication": Authentication(
                     known.verifier, exchanged=ExchangedTokens(known.client), issuer=settings.public_url

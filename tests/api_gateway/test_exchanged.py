@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from api_gateway import exchanged as module
-from api_gateway.exchanged import FRESH_FOR, REFUSED_FOR, ExchangedTokens
-from shared.auth.exchange import API_KEY
+from api_gateway.exchanged import AT_ONCE, FRESH_FOR, REFUSED_FOR, ExchangedTokens
+from shared.auth.exchange import API_KEY, FOREIGN_TOKEN
 from shared.clients.auth import AuthClient
 from shared.errors import Unauthorized, Unavailable, install_error_handlers
 from shared.upstreams import InProcessUpstream
@@ -26,6 +26,8 @@ class Auth:
         self.go = asyncio.Event()
         self.go.set()
         self.arrived = asyncio.Event()
+        self.arrivals: asyncio.Queue[None] = asyncio.Queue()
+        self.inside = self.most_at_once = 0
         app = FastAPI()
         app.post("/internal/auth/token")(self._exchange)
         install_error_handlers(app)
@@ -35,7 +37,11 @@ class Auth:
         self.asked += 1
         answer = self.asked
         self.arrived.set()
+        self.arrivals.put_nowait(None)
+        self.inside += 1
+        self.most_at_once = max(self.most_at_once, self.inside)
         await self.go.wait()
+        self.inside -= 1
         if self.is_down:
             raise Unavailable
         if not self.good:
@@ -144,3 +150,25 @@ async def test_a_flood_of_unknown_keys_does_not_drive_out_the_known(
     asked = auth.asked
     await ask(tokens, "known")
     assert auth.asked == asked + 1
+
+
+async def test_a_flood_of_invented_keys_asks_for_a_few_at_a_time(
+    tokens: ExchangedTokens, auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred at once took all connections to the database, and nobody else was answered for five seconds."""
+    monkeypatch.setattr(module, "MOST_WAITING", 50)
+    auth.good = False
+    auth.go.clear()
+    flood = [asyncio.create_task(ask(tokens, f"invented {number}")) for number in range(60)]
+    async with asyncio.timeout(5):
+        assert [await each for each in flood[50:]] == ["503"] * 10
+    other = asyncio.create_task(tokens.token_for("a token", kind=FOREIGN_TOKEN))
+    for _ in range(AT_ONCE + 1):  # the other one does not wait for them
+        await auth.arrivals.get()
+    auth.go.set()
+    assert [await each for each in flood[:50]] == ["401"] * 50
+    with pytest.raises(Unauthorized):
+        await other
+    assert auth.most_at_once == AT_ONCE + 1
+    auth.good = True
+    assert (await ask(tokens, "a real one")).startswith("token")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Response
 
+from api_gateway.health import Examination
 from api_gateway.upstreams import SERVICES
-from shared.upstreams import HttpUpstream, InProcessUpstream
+from shared.upstreams import HttpUpstream, InProcessUpstream, Upstreams
 from tests.api_gateway.conftest import gateway_over
 from tests.simulators.http import nothing_listens
 
@@ -109,3 +110,31 @@ async def test_the_gateways_own_pages_need_no_token(path: str) -> None:
     async with gateway_over(well("auth"), well("llm"), well("chat")) as client:
         del client.headers["authorization"]
         assert (await client.get(path)).status_code == 200
+
+
+async def test_a_crowd_that_asks_for_health_costs_the_services_one_answer() -> None:
+    """Nobody is counted who asks for it, so it must be cheap. Not by sockets: all have to have asked before it ends."""
+    asked = 0
+    arrived, go = asyncio.Event(), asyncio.Event()
+    app = FastAPI()
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        arrived.set()
+        await go.wait()
+        return {"status": "ok"}
+
+    upstreams = Upstreams([InProcessUpstream("auth", app=app), well("llm"), well("chat")])
+    async with upstreams.running():
+        examination = Examination(upstreams)
+        crowd = [asyncio.create_task(examination.answers()) for _ in range(20)]
+        await arrived.wait()
+        crowd[0].cancel()  # whoever leaves takes nothing from the others
+        go.set()
+        answers = await asyncio.gather(*crowd[1:])
+        assert asked == 1
+        assert {service.status for answer in answers for service in answer} == {"ok"}
+        await examination.answers()
+        assert asked == 2
