@@ -28,7 +28,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _line(value: str) -> str:
+def line(value: str) -> str:
     value = value.strip()
     if not value or not value.isprintable():
         raise ValueError("must be one line of printable characters")
@@ -55,7 +55,7 @@ def _rfc3339(value: object) -> object:
     return value
 
 
-Line = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(_line)]
+Line = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(line)]
 Username = Annotated[str, Field(min_length=2, max_length=128), AfterValidator(_username)]
 """Normalised: `names.normalized`."""
 Email = Annotated[str, Field(min_length=3, max_length=LONGEST_EMAIL), AfterValidator(_email)]

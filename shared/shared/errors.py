@@ -298,9 +298,11 @@ def install_error_handlers(app: FastAPI) -> None:
         if isinstance(error, ReaderLeft):
             return Response(status_code=499)  # nobody will see it
         log.error("unexpected error", path=request.scope["path"], exc_info=error)
-        return error_response(
+        answer = error_response(
             DomainError("This is our fault; the request id finds it in the logs."), scope=request.scope
         )
+        answer.headers["connection"] = "close"  # the server is about to: nobody may send the next request into that
+        return answer
 
     app.add_exception_handler(DomainError, domain)
     app.add_exception_handler(RequestValidationError, validation)

@@ -11,6 +11,7 @@ from shared.errors import Conflict, Unavailable, install_error_handlers
 from shared.http.inprocess import InProcessTransport
 from shared.pagination import decode_cursor, encode_cursor
 from shared.request_id import RequestIdMiddleware
+from tests.serving import served
 
 
 class Item(BaseModel):
@@ -117,3 +118,11 @@ def test_a_cursor_is_what_was_put_in() -> None:
 async def test_two_requests_at_once_have_two_ids(client: httpx2.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.get("/api/conflict") for _ in range(20)))
     assert len({answer.headers["x-request-id"] for answer in answers}) == 20
+
+
+async def test_an_unexpected_error_says_that_its_connection_ends() -> None:
+    """The server closes it; a gateway that kept it would lose the next request there, whosever that is."""
+    async with served(app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        answer = await client.get("/api/broken")
+    assert answer.status_code == 500
+    assert answer.headers["connection"] == "close"

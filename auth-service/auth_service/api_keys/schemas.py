@@ -9,7 +9,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from auth_service.api_keys.models import ApiKey
-from auth_service.text import Moment
+from auth_service.text import Moment, line
 from shared.auth.policy import UNLIMITED, Budget, Period, Policy
 
 LARGEST_POLICY = 4096
@@ -19,7 +19,7 @@ DEFAULT_OVERLAP = 24 * 60 * 60
 
 Storable = Field(pattern=r"^[^\x00]+$", min_length=1)
 """PostgreSQL keeps no NUL."""
-Name = Annotated[str, Storable, Field(max_length=128)]
+Name = Annotated[str, Storable, Field(max_length=128), AfterValidator(line)]
 Scopes = Annotated[list[Annotated[str, Storable, Field(max_length=64)]], Field(min_length=1, max_length=64)]
 Models = Annotated[list[Annotated[str, Storable, Field(max_length=128)]], Field(min_length=1, max_length=50)]
 Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -28,7 +28,10 @@ Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 def _in_the_future(moment: datetime) -> datetime:
     if moment <= datetime.now(UTC):
         raise ValueError("must lie in the future")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie before the year 10000 in UTC") from None
 
 
 Expiry = Annotated[Moment, AfterValidator(_in_the_future)]

@@ -257,3 +257,19 @@ async def test_a_key_with_limits_cannot_free_itself(admin: Caller) -> None:
         await key.call("POST", f"{path}/rotate"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "limited_key")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"expires_at": "9999-12-31T23:59:59-12:00"},
+        {"expires_at": "0001-01-01T00:00:00+14:00"},
+        {"name": "two\nlines"},
+        {"name": "\u202eturned around"},
+    ],
+)
+async def test_what_cannot_be_kept_or_shown_is_refused(ana: Caller, asked: dict[str, str]) -> None:
+    made = await ana.create()
+    assert (await ana.call("POST", **({"name": "x"} | asked))).status_code == 422
+    assert (await ana.call("PATCH", f"/{made['id']}", **asked)).status_code == 422
+    assert (await ana.call("POST", name="x", expires_at="9999-12-31T23:59:59Z")).status_code == 201
