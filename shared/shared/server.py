@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ KEEP_ALIVE = 75
 """Seconds; longer than our own clients keep an idle connection, so that none is closed under a request."""
 GRACE = 2
 """Seconds that open connections get after SIGTERM."""
+FILES_OF_OUR_OWN = 128
+"""Open files that are no connections of clients: to the database, sockets to listen on, libraries."""
 LONGEST_SHUTDOWN = 3.2
 """Seconds for these and the end of the lifespan together; what follows it stays under five."""
 
@@ -63,6 +66,7 @@ def server(
     on_ready: Callable[[], None] | None = None,
     limits: Limits = LIMITS,
 ) -> Server:
+    limits = within_reach(limits, files=_open_files())
     served: Any = app  # uvicorn types the messages of ASGI more narrowly than Starlette does
     # It is called like a class, and nothing more.
     protocol: Any = functools.partial(BoundedProtocol, limits=limits, refusals=Refusals())
@@ -81,6 +85,23 @@ def server(
         proxy_headers=False,
     )
     return Server(config, on_ready=on_ready)
+
+
+def within_reach(limits: Limits, *, files: int) -> Limits:
+    """No more connections than a process with that many open files can hold, with one behind each: where files run
+    out, nobody is accepted, the database is out of reach, and strangers need no more than to connect for it.
+    """
+    return limits._replace(connections=min(limits.connections, max(1, (files - FILES_OF_OUR_OWN) // 2)))
+
+
+def _open_files() -> int:
+    """As many as the system allows: what a process starts with is often a thousand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS says "infinite", and takes less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def end_with_parent() -> None:
