@@ -92,6 +92,12 @@ async def database(url: str | None) -> AsyncIterator[Sessions]:
         await engine.dispose()
 
 
+def autocommitting(sessions: Sessions) -> AsyncEngine:
+    """The same connections, but each statement is a transaction by itself, without round trips for BEGIN and COMMIT."""
+    engine: AsyncEngine = sessions.kw["bind"]
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 async def ping(sessions: Sessions) -> None:
     async with sessions() as session:
         await session.execute(text("SELECT 1"))

@@ -17,7 +17,8 @@ from shared.pagination import Page, decode_cursor, encode_cursor
 from shared.request_id import request_id_of
 
 LONGEST_USER_AGENT = 256
-_EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
+EVENT_ID = "evt"
+_WELL_FORMED_ID = re.compile(EVENT_ID + r"_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def record(
     `details` holds no secret and no free text of a client's.
     """
     event = AuditEvent(
-        id=new_id("evt"),
+        id=new_id(EVENT_ID),
         organization_id=organization_id or (by.organization_id if by else None),
         actor=actor or (by.user_id if by else None),
         action=action,
@@ -103,6 +104,6 @@ class AuditService:
 
 def _position(cursor: str) -> str:
     (event_id,) = decode_cursor(cursor, parts=1)
-    if not _EVENT_ID.fullmatch(event_id):
+    if not _WELL_FORMED_ID.fullmatch(event_id):
         raise MalformedRequest("The cursor is not one that this API gave out.")
     return event_id

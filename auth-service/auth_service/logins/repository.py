@@ -1,16 +1,35 @@
 """All SQL about the throttling of logins. The clock is the database's, so that replicas agree."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, LargeBinary, case, cast, delete, extract, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Delete,
+    Integer,
+    LargeBinary,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 
 from auth_service.logins.models import LoginThrottle
 
 KEPT = timedelta(days=1)
+NUMBERS = ("free", "longest", "forgets_every", "most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +48,45 @@ class Slowdown:
         return self.free + (self.longest - 1).bit_length() + 1
 
 
-async def count_failure(session: AsyncSession, slowdowns: Mapping[bytes, Slowdown]) -> bool:
-    """Counts a failure for each key, or returns False where one has to wait: then the caller rolls back.
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Whose failures an attempt adds to: an account's, an address's or both, in the order in which rows are locked."""
 
-    One after another per key, across replicas: the row is locked until the commit, and the next one sees it.
+    account: bytes | None
+    address: bytes | None
+
+
+async def count_failure(
+    connection: AsyncConnection, throttled: Throttled, *, account: Slowdown, address: Slowdown
+) -> bool:
+    """Counts one for each, or for none and returns False where one of them has to wait.
+
+    One after another per row, across replicas: it is locked until the commit, and the next one sees it. `connection`
+    commits each statement.
     """
+    slowdowns = {"account": account, "address": address}
+    numbers = {f"{whose}_{name}": getattr(each, name) for whose, each in slowdowns.items() for name in NUMBERS}
+    counted = (await connection.scalars(_counting(), asdict(throttled) | numbers)).all()
+    if len(counted) == sum(key is not None for key in asdict(throttled).values()):
+        return True
+    for key in counted:  # the other one was blocked at this very moment
+        await connection.execute(_taking_back(), {"address": key})
+    return False
+
+
+@cache
+def _counting() -> ReturningInsert[bytes]:
+    """Made once: to put it together takes longer than to run it."""
     now = func.clock_timestamp()
-    of = {name: _by_key(slowdowns, name) for name in ("free", "longest", "forgets_every", "most")}
+    of = {name: _of_row(name) for name in NUMBERS}
     forgotten = func.floor(extract("epoch", now - LoginThrottle.failed_at) / of["forgets_every"])
     failures = func.least(func.greatest(LoginThrottle.failures - forgotten, 0) + 1, of["most"])
     doubled = func.least(func.power(2, failures - of["free"] - 1), of["longest"])
     seconds = case((failures > of["free"], doubled), else_=0)
-    in_order = cast(sorted(slowdowns), ARRAY(LargeBinary))  # the same for all: no two attempts wait for each other
-    rows = select(func.unnest(in_order), literal(1), now, now)  # a list of VALUES would be compiled at every login
-    counted = await session.scalars(
+    blocked = exists().where(_is_either(), LoginThrottle.blocked_until > now)
+    key = func.unnest(array([_key("account"), _key("address")])).column_valued("given")
+    rows = select(key, literal(1), now, now).where(key.is_not(None), ~blocked)
+    return (
         insert(LoginThrottle)
         .from_select(["key", "failures", "failed_at", "blocked_until"], rows)
         .on_conflict_do_update(
@@ -56,29 +100,59 @@ async def count_failure(session: AsyncSession, slowdowns: Mapping[bytes, Slowdow
         )
         .returning(LoginThrottle.key)
     )
-    return len(counted.all()) == len(slowdowns)
 
 
-def _by_key(slowdowns: Mapping[bytes, Slowdown], name: str) -> ColumnElement[int]:
+def _key(name: str) -> ColumnElement[bytes]:
+    return bindparam(name, type_=LargeBinary)
+
+
+def _is_either() -> ColumnElement[bool]:
+    return or_(LoginThrottle.key == _key("account"), LoginThrottle.key == _key("address"))
+
+
+def _of_row(name: str) -> ColumnElement[int]:
     """That number of the row's own slowdown."""
-    return case({key: getattr(slowdowns[key], name) for key in sorted(slowdowns)}, value=LoginThrottle.key)
+    account, address = (bindparam(f"{whose}_{name}", type_=Integer) for whose in ("account", "address"))
+    return case((LoginThrottle.key == _key("account"), account), else_=address)
 
 
-async def read_wait(session: AsyncSession, keys: Collection[bytes]) -> float:
+async def read_wait(connection: AsyncConnection, throttled: Throttled) -> float:
     """Seconds until the last of them may be tried again."""
-    until = select(func.max(LoginThrottle.blocked_until)).where(LoginThrottle.key.in_(keys)).scalar_subquery()
-    return float(await session.scalar(select(extract("epoch", until - func.clock_timestamp()))) or 0)
+    until = select(func.max(LoginThrottle.blocked_until)).where(_is_either()).scalar_subquery()
+    wait = select(extract("epoch", until - func.clock_timestamp()))
+    return float(await connection.scalar(wait, asdict(throttled)) or 0)
 
 
-async def forget_failures(session: AsyncSession, key: bytes) -> None:
-    await session.execute(delete(LoginThrottle).where(LoginThrottle.key == key))
+async def forget_failures(session: AsyncSession, throttled: Throttled) -> None:
+    """All of the account's; of the address's only the last one, which was none."""
+    await session.execute(_forgetting(), {"account": throttled.account})
+    await session.execute(_taking_back(), {"address": throttled.address})
 
 
-async def take_back_failure(session: AsyncSession, key: bytes) -> None:
+async def take_back_failure(session: AsyncSession, throttled: Throttled) -> None:
     """The one that was counted last was none: nobody waits for it."""
-    await session.execute(
+    for key in (throttled.account, throttled.address):
+        await session.execute(_taking_back(), {"address": key})
+
+
+def forgetting_failures(of: CTE) -> tuple[CTE, CTE]:
+    """`forget_failures` as parts of a greater statement, where `of` has a row; parameters `account` and `address`."""
+    forgotten = _forgetting().where(exists().select_from(of)).returning(LoginThrottle.key).cte("forgotten")
+    first = select(func.count()).select_from(forgotten).scalar_subquery()
+    taken_back = _taking_back().where(first >= 0, exists().select_from(of)).cte("taken_back")
+    return forgotten, taken_back
+
+
+@cache
+def _forgetting() -> Delete:
+    return delete(LoginThrottle).where(LoginThrottle.key == _key("account"))
+
+
+@cache
+def _taking_back() -> Update:
+    return (
         update(LoginThrottle)
-        .where(LoginThrottle.key == key)
+        .where(LoginThrottle.key == _key("address"))
         .values(failures=func.greatest(LoginThrottle.failures - 1, 0), blocked_until=func.clock_timestamp())
     )
 

@@ -3,20 +3,20 @@
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from auth_service.audit.service import Origin, record
 from auth_service.logins import repository
 from auth_service.logins.errors import LoginThrottled
-from auth_service.logins.repository import Slowdown
+from auth_service.logins.repository import Slowdown, Throttled
 from auth_service.users.models import User
 from auth_service.users.names import normalized
 from auth_service.users.passwords import MOST_WAITING, THREADS, PasswordsBusy
-from shared.database import Sessions
+from shared.database import Sessions, autocommitting
 from shared.derivation import LOGIN_THROTTLES, derived_key
 
 ACCOUNT = Slowdown(free=5, longest=15 * 60, forgets_every=15 * 60)
@@ -34,21 +34,16 @@ CLEANED = 100
 class Attempt:
     """One attempt to prove who one is; until it succeeds it has failed."""
 
-    def __init__(self, sessions: Sessions, slowdowns: Mapping[bytes, Slowdown], *, origin: Origin, noun: str) -> None:
+    def __init__(self, sessions: Sessions, throttled: Throttled, *, origin: Origin, noun: str) -> None:
         self._sessions = sessions
-        self._slowdowns = slowdowns
-        self._origin = origin
+        self.origin = origin
         self._noun = noun
+        self.throttled = throttled
 
-    async def begin(self) -> None:
+    async def begin(self, connection: AsyncConnection) -> None:
         """Counts it, committed before the password is looked at. Raises LoginThrottled."""
-        async with self._sessions() as session:
-            if await repository.count_failure(session, self._slowdowns):
-                await session.commit()
-                return
-            await session.rollback()
-            wait = await repository.read_wait(session, list(self._slowdowns))
-        raise LoginThrottled(retry_after=wait)
+        if not await repository.count_failure(connection, self.throttled, account=ACCOUNT, address=ADDRESS):
+            raise LoginThrottled(retry_after=await repository.read_wait(connection, self.throttled))
 
     async def fail(self, user: User | None) -> None:
         """Kept whatever becomes of the request. The name that was typed is not: people type passwords there."""
@@ -57,7 +52,7 @@ class Attempt:
             record(
                 session,
                 f"{self._noun}.failure",
-                origin=self._origin,
+                origin=self.origin,
                 organization_id=user.organization_id if user else None,
                 target=user.id if user else None,
                 result="failure",
@@ -68,22 +63,13 @@ class Attempt:
 
         Do it last in the transaction: others wait for these rows.
         """
-        record(session, f"{self._noun}.success", origin=self._origin, actor=user.id, organization_id=organization_id)
-        for key, slowdown in self._in_order():
-            if slowdown is ACCOUNT:
-                await repository.forget_failures(session, key)
-            else:
-                await repository.take_back_failure(session, key)
+        record(session, f"{self._noun}.success", origin=self.origin, actor=user.id, organization_id=organization_id)
+        await repository.forget_failures(session, self.throttled)
 
     async def take_back(self) -> None:
         """It was none: nobody looked at a password, or there was nothing to guess."""
         async with self._sessions.begin() as session:
-            for key, _ in self._in_order():
-                await repository.take_back_failure(session, key)
-
-    def _in_order(self) -> list[tuple[bytes, Slowdown]]:
-        """The one in which everybody locks rows."""
-        return sorted(self._slowdowns.items(), key=lambda item: item[0])
+            await repository.take_back_failure(session, self.throttled)
 
 
 class Logins:
@@ -91,6 +77,7 @@ class Logins:
 
     def __init__(self, sessions: Sessions, *, secret: str) -> None:
         self._sessions = sessions
+        self._autocommitting = autocommitting(sessions)
         self._key = derived_key(secret, purpose=LOGIN_THROTTLES)
         self._turns: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
         self._connections = asyncio.Semaphore(CONNECTIONS)
@@ -104,14 +91,14 @@ class Logins:
         """
         if self._attempts >= MOST_AT_ONCE:
             raise PasswordsBusy
-        slowdowns = self._keys_of(username, address=origin.address)
-        attempt = Attempt(self._sessions, slowdowns, origin=origin, noun=noun)
-        turns = self._turns.setdefault(next(iter(slowdowns), b""), asyncio.Semaphore(AT_ONCE))
+        throttled = self._throttled(username, address=origin.address)
+        attempt = Attempt(self._sessions, throttled, origin=origin, noun=noun)
+        turns = self._turns.setdefault(throttled.account or throttled.address or b"", asyncio.Semaphore(AT_ONCE))
         self._attempts += 1
         try:
             async with turns:
-                async with self._connections:
-                    await attempt.begin()
+                async with self._connections, self._autocommitting.connect() as connection:
+                    await attempt.begin(connection)
                 try:
                     yield attempt
                 except PasswordsBusy:
@@ -120,13 +107,11 @@ class Logins:
         finally:
             self._attempts -= 1
 
-    def _keys_of(self, username: str | None, *, address: str | None) -> Mapping[bytes, Slowdown]:
-        keys = {}
-        if username is not None:
-            keys[self._hashed("account", normalized(username))] = ACCOUNT
-        if address is not None:
-            keys[self._hashed("address", network(address))] = ADDRESS
-        return keys
+    def _throttled(self, username: str | None, *, address: str | None) -> Throttled:
+        return Throttled(
+            account=None if username is None else self._hashed("account", normalized(username)),
+            address=None if address is None else self._hashed("address", network(address)),
+        )
 
     def _hashed(self, kind: str, name: str) -> bytes:
         return hmac.digest(self._key, f"{kind}:{name}".encode(errors="surrogatepass"), "sha256")

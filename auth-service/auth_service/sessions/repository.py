@@ -30,13 +30,6 @@ async def lock_member(session: AsyncSession, user_id: str, *, organization_id: s
     return None if row is None else Member(*row)
 
 
-async def add_session(session: AsyncSession, login: LoginSession, token: RefreshToken) -> None:
-    session.add(login)
-    await session.flush()
-    session.add(token)
-    await session.flush()
-
-
 async def find_session_of_token(session: AsyncSession, token_hash: bytes) -> LoginSession | None:
     return await session.scalar(
         select(LoginSession)

@@ -13,7 +13,6 @@ from auth_service.sessions.errors import SessionNotFound
 from auth_service.sessions.models import LoginSession, RefreshToken
 from auth_service.sessions.refresh_tokens import Succession, hash_of, new_refresh_token
 from auth_service.sessions.schemas import SessionView
-from auth_service.users.repository import Member
 from shared.auth import Principal
 from shared.ids import new_id
 from shared.pagination import Page, decode_cursor, encode_cursor
@@ -44,6 +43,16 @@ class Family:
         return self.token.used_at is not None and self.now - self.token.used_at > GRACE
 
 
+@dataclass(frozen=True, slots=True)
+class NewLogin:
+    """A session that is to begin, and its first refresh token."""
+
+    session_id: str
+    refresh_token: str
+    now: datetime
+    expires_at: datetime
+
+
 class Families:
     """Refresh tokens of one login descend from each other: one is good at a time.
 
@@ -55,34 +64,9 @@ class Families:
         self._idle = idle
         self._longest = longest
 
-    async def start(
-        self, session: AsyncSession, member: Member, *, client_id: str, scope: str | None, origin: Origin
-    ) -> tuple[LoginSession, str]:
-        """A session and its first refresh token. `scope` bounds what it may ever have; None: what the role gives."""
+    def start(self) -> NewLogin:
         now = datetime.now(UTC)
-        raw = new_refresh_token()
-        login = LoginSession(
-            id=new_id(SESSION_ID),
-            user_id=member.user.id,
-            organization_id=member.organization.id,
-            client_id=client_id,
-            scope=scope,
-            address=origin.address,
-            user_agent=origin.user_agent,
-            created_at=now,
-            last_used_at=now,
-            expires_at=self._end(now, since=now),
-        )
-        await repository.add_session(session, login, _row(raw, login))
-        record(
-            session,
-            "session.create",
-            origin=origin,
-            actor=member.user.id,
-            organization_id=member.organization.id,
-            target=login.id,
-        )
-        return login, raw
+        return NewLogin(new_id(SESSION_ID), new_refresh_token(), now=now, expires_at=self._end(now, since=now))
 
     async def lock(self, session: AsyncSession, raw: str, *, session_id: str) -> Family | None:
         found = await repository.lock_family(session, session_id, token_hash=hash_of(raw))

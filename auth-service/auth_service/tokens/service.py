@@ -4,29 +4,31 @@ from collections.abc import Collection
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.service import Origin, record
-from auth_service.logins.service import Logins
+from auth_service.audit.service import EVENT_ID, Origin, record
+from auth_service.logins.service import Attempt, Logins
 from auth_service.organizations.roles import ROLES
-from auth_service.sessions.models import LoginSession
 from auth_service.sessions.refresh_tokens import hash_of, is_well_formed
 from auth_service.sessions.repository import find_session_of_token, lock_member
-from auth_service.sessions.service import Families, end_login, end_reused
+from auth_service.sessions.service import Families, NewLogin, end_login, end_reused
 from auth_service.tokens.errors import InvalidGrant, InvalidScope, UnsupportedTokenType, WrongCredentials
 from auth_service.tokens.issuer import CLIENT_ID, TokenIssuer
+from auth_service.tokens.repository import Login, add_login
 from auth_service.tokens.schemas import LoginToken, RefreshRequest, TokenRequest
 from auth_service.users import repository
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
 from auth_service.users.repository import Member
 from shared.auth import Principal, TokenVerifier
-from shared.database import Sessions
+from shared.database import Sessions, autocommitting
 from shared.errors import Unauthorized
+from shared.ids import new_id
 
 
 class TokenService:
     """Opens transactions of its own: none is open while a password is hashed, and what a refusal does is kept.
 
-    Access tokens are signed inside: a revocation that waits for the transaction is later than they are.
+    Access tokens are signed before it is committed what they rest on, while nobody can change that, or it is looked at
+    again: a revocation is later than they are.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class TokenService:
         logins: Logins,
     ) -> None:
         self._sessions = sessions
+        self._autocommitting = autocommitting(sessions)
         self._passwords = passwords
         self._issuer = issuer
         self._verifier = verifier
@@ -48,20 +51,20 @@ class TokenService:
 
     async def create(self, asked: TokenRequest, *, origin: Origin) -> LoginToken:
         """Raises WrongCredentials and LoginThrottled, without telling whether the user exists; InvalidScope."""
+        refusal: InvalidScope | WrongCredentials | None = None
         async with self._logins.attempt(asked.username, origin=origin) as attempt:
-            member = await self._find(asked.username)
-            matches = await self._passwords.verify(asked.password, member.user.password_hash if member else None)
-            if member is None or not matches or member.user.disabled_at is not None:
-                await attempt.fail(member.user if member else None)
+            found = await self._find(asked.username)
+            matches = await self._passwords.verify(asked.password, found.user.password_hash if found else None)
+            if found is None or not matches or found.user.disabled_at is not None:
+                await attempt.fail(found.user if found else None)
                 raise WrongCredentials
-            refusal: InvalidScope | WrongCredentials | None = None
-            async with self._sessions.begin() as session:
-                try:
-                    answer = await self._log_in(session, member, asked, origin=origin)
-                except (InvalidScope, WrongCredentials) as error:  # nothing is written yet; the password was right
-                    refusal = error
-                await attempt.succeed(session, member.user, organization_id=member.organization.id)
-        await self._renew_hash(member, asked.password)
+            try:
+                answer = await self._log_in(found, asked, attempt=attempt)
+            except (InvalidScope, WrongCredentials) as error:  # nothing is written yet; the password was right
+                refusal = error
+                async with self._sessions.begin() as session:
+                    await attempt.succeed(session, found.user, organization_id=found.organization.id)
+        await self._renew_hash(found, asked.password)
         if refusal is not None:
             raise refusal
         return answer
@@ -96,24 +99,25 @@ class TokenService:
                     session, principal.session_id, user_id=owner, organization_id=organization_id, origin=origin
                 )
 
-    async def _log_in(self, session: AsyncSession, found: Member, asked: TokenRequest, *, origin: Origin) -> LoginToken:
-        """Looks again at the user: disabled, or with another password, since this one was verified?
+    async def _log_in(self, found: Member, asked: TokenRequest, *, attempt: Attempt) -> LoginToken:
+        """Raises WrongCredentials where the user was disabled, or got another password, since this one was verified.
 
-        Raises WrongCredentials and InvalidScope before it writes anything.
+        Raises InvalidScope. Has written nothing then.
         """
         organization_id = asked.organization_id or found.organization.id
-        member = await lock_member(session, found.user.id, organization_id=organization_id)
-        if member is None or member.user.disabled_at is not None or self._has_new_password(member, since=found):
-            raise WrongCredentials
-        scopes = narrowed(ROLES[member.role], asked.scope)
-        login, raw = await self._families.start(
-            session,
-            member,
-            client_id=asked.client_id or CLIENT_ID,
-            scope=" ".join(scopes) if (asked.scope or "").split() else None,
-            origin=origin,
-        )
-        return self._token(login, member, scopes=scopes, refresh_token=raw)
+        member: Member | None = found
+        if organization_id != found.organization.id:
+            member = await self._find_member(found.user.id, organization_id=organization_id)
+        while member is not None and self._is_still(member, found):
+            scopes = narrowed(ROLES[member.role], asked.scope)
+            new = self._families.start()
+            answer = self._token(new.session_id, member, scopes=scopes, refresh_token=new.refresh_token)
+            login = _login(member, new, asked, scopes=scopes, home_id=found.organization.id, attempt=attempt)
+            async with self._autocommitting.connect() as connection:
+                if await add_login(connection, login):
+                    return answer
+            member = await self._find_member(found.user.id, organization_id=organization_id)  # they have changed
+        raise WrongCredentials
 
     async def _refresh(self, session: AsyncSession, asked: RefreshRequest, *, origin: Origin) -> LoginToken | None:
         raw = asked.refresh_token
@@ -146,16 +150,17 @@ class TokenService:
             )
             login.organization_id = organization_id
         successor = await self._families.renew(session, family, raw, origin=origin)
-        return self._token(login, member, scopes=scopes, refresh_token=successor)
+        return self._token(login.id, member, scopes=scopes, refresh_token=successor)
 
-    def _has_new_password(self, member: Member, *, since: Member) -> bool:
-        """Whether it was changed; that an outdated hash was made anew is no change."""
-        old = since.user.password_hash
-        return old is not None and member.user.password_hash != old and not self._passwords.is_outdated(old)
+    def _is_still(self, member: Member, found: Member) -> bool:
+        """Enabled, with the same password; that an outdated hash was made anew is no change."""
+        old = found.user.password_hash
+        same = old is None or member.user.password_hash == old or self._passwords.is_outdated(old)
+        return same and member.user.disabled_at is None
 
-    def _token(self, login: LoginSession, member: Member, *, scopes: Collection[str], refresh_token: str) -> LoginToken:
+    def _token(self, session_id: str, member: Member, *, scopes: Collection[str], refresh_token: str) -> LoginToken:
         token = self._issuer.issue(
-            member.user.id, organization_id=member.organization.id, scopes=scopes, session_id=login.id
+            member.user.id, organization_id=member.organization.id, scopes=scopes, session_id=session_id
         )
         return LoginToken(**token.model_dump(), refresh_token=refresh_token)
 
@@ -176,12 +181,41 @@ class TokenService:
         async with self._sessions() as session:
             return await repository.find_by_username(session, name)
 
+    async def _find_member(self, user_id: str, *, organization_id: str) -> Member | None:
+        async with self._sessions() as session:
+            return await repository.find_member(session, user_id, organization_id=organization_id)
+
     async def _renew_hash(self, member: Member, password: str) -> None:
         old = member.user.password_hash
         if old is not None and self._passwords.is_outdated(old):
             new = await self._passwords.hash(password)
             async with self._sessions.begin() as session:
                 await repository.change_password_hash(session, member.user.id, old=old, new=new)
+
+
+def _login(
+    member: Member, new: NewLogin, asked: TokenRequest, *, scopes: Collection[str], home_id: str, attempt: Attempt
+) -> Login:
+    return Login(
+        user_id=member.user.id,
+        organization_id=member.organization.id,
+        home_id=home_id,
+        role=member.role,
+        password_hash=member.user.password_hash,
+        session_id=new.session_id,
+        client_id=asked.client_id or CLIENT_ID,
+        scope=" ".join(scopes) if (asked.scope or "").split() else None,
+        now=new.now,
+        expires_at=new.expires_at,
+        token_hash=hash_of(new.refresh_token),
+        session_event=new_id(EVENT_ID),
+        login_event=new_id(EVENT_ID),
+        from_address=attempt.origin.address,
+        user_agent=attempt.origin.user_agent,
+        request_id=attempt.origin.request_id,
+        account=attempt.throttled.account,
+        address=attempt.throttled.address,
+    )
 
 
 def narrowed(allowed: Collection[str], asked: str | None) -> Collection[str]:
