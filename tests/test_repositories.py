@@ -23,7 +23,7 @@ ALLOWED = {
     "auth_service/sessions/repository.py:delete_expired_sessions": "clears away what has expired, of everybody",
     "auth_service/users/repository.py:find_person": "whom an admin adds as a member is known elsewhere until then",
     "auth_service/users/repository.py:is_last_owner": "no organization of theirs may be left without an owner",
-    "auth_service/users/repository.py:find_by_username": "a login names a user before anybody knows the organization",
+    "auth_service/tokens/repository.py:find_candidate": "a login names a user before anybody knows the organization",
     "auth_service/users/repository.py:username_exists": "usernames are unique in the whole installation",
     "auth_service/users/repository.py:change_password_hash": "a user's own password, which no organization has",
     "chat_service/generations/repository.py:renew_leases": "a replica renews what it owns, whosever it is",

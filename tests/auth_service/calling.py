@@ -50,10 +50,10 @@ async def audited(sessions: Sessions) -> list[str]:
 async def until_somebody_waits(sessions: Sessions) -> None:
     """For a lock, in this database."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while True:
             async with sessions() as session:
                 connection = await session.connection()
                 if (await connection.exec_driver_sql(query)).scalar_one():
                     return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the database sets no event

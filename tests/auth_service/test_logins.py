@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from auth_service.audit.models import AuditEvent
 from auth_service.logins.models import LoginThrottle
 from auth_service.logins.service import ACCOUNT, ADDRESS, network
 from auth_service.users import passwords
 from shared.database import Sessions
-from tests.auth_service.calling import audited, log_in
+from tests.auth_service.calling import audited, log_in, until_somebody_waits
 from tests.auth_service.conftest import ADMIN_PASSWORD, StartAuth
 from tests.auth_service.factories import make_user
 
@@ -121,6 +121,47 @@ async def test_one_address_cannot_try_a_password_on_every_account(auth: httpx2.A
     assert (await guess(auth, "second", address="192.0.2.7")).status_code == 401
     assert (await guess(auth, "third", address="192.0.2.7")).status_code == 429
     assert (await guess(auth, "third", address="192.0.2.8")).status_code == 401
+
+
+async def test_who_has_to_wait_for_one_adds_to_no_other(auth: httpx2.AsyncClient, sessions: Sessions) -> None:
+    """Or an address that is blocked could block accounts without a look at their passwords."""
+    await guess(auth, "first", address="192.0.2.7")
+    await age(sessions, blocked_until=func.now() + timedelta(minutes=1))
+    assert (await guess(auth, "first", address="192.0.2.8")).status_code == 429
+    assert (await guess(auth, "second", address="192.0.2.7")).status_code == 429
+    async with sessions() as session:
+        assert (await session.scalars(select(LoginThrottle.failures))).all() == [1, 1]
+
+
+async def test_who_is_blocked_at_that_very_moment_adds_to_no_other_either(
+    auth: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    await guess(auth, "first", address="192.0.2.7")
+    async with sessions.begin() as session:
+        await session.execute(update(LoginThrottle).values(blocked_until=func.now() + timedelta(minutes=1)))
+        guessing = asyncio.create_task(guess(auth, "first", address="192.0.2.8"))
+        await until_somebody_waits(sessions)
+    assert (await guessing).status_code == 429
+    async with sessions() as session:
+        assert sorted((await session.scalars(select(LoginThrottle.failures))).all()) == [0, 1, 1]
+
+
+async def test_a_login_takes_three_statements(start_auth: StartAuth, sessions: Sessions) -> None:
+    """Logins come in floods, and each round trip is time of the event loop's that others wait for."""
+    statements: list[str] = []
+
+    def note(connection: Any, _: Any, statement: str, *__: Any) -> None:
+        statements.append(f"{connection.get_execution_options().get('isolation_level')}: {statement}")
+
+    await make_user(sessions)
+    async with start_auth() as auth:
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            await log_in(auth, "ana")
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+    own = [each for each in statements if "auth.login_throttles" in each or "auth.users" in each]
+    assert [each.partition(":")[0] for each in own] == ["AUTOCOMMIT"] * 3
 
 
 async def test_a_success_takes_only_itself_back_from_the_address(auth: httpx2.AsyncClient, sessions: Sessions) -> None:

@@ -5,18 +5,21 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from auth_service import keeping
 from auth_service.audit.models import AuditEvent
 from auth_service.keys.sealing import Seal
 from auth_service.keys.service import KeyRing
+from auth_service.organizations.models import Membership
+from auth_service.organizations.roles import ROLES
 from auth_service.revocations.models import Revocation
 from auth_service.sessions.models import LoginSession, RefreshToken
 from auth_service.sessions.service import end_logins
 from auth_service.tokens.issuer import TokenIssuer
 from auth_service.users.models import User
 from shared.database import Sessions
+from tests.auth_service.calling import until_somebody_waits
 from tests.auth_service.conftest import StartAuth
 from tests.auth_service.factories import PASSWORD, make_user
 from tests.auth_service.logins import Json, bearing, claims_of, log_in, refresh
@@ -252,12 +255,6 @@ async def test_the_token_of_an_api_key_is_not_revoked_here(auth: httpx2.AsyncCli
     assert await subjects(sessions) == []
 
 
-async def waiting_for_locks(sessions: Sessions) -> int:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with sessions() as session:
-        return int((await session.execute(text(waiting))).scalar_one())
-
-
 @pytest.mark.parametrize(
     ("how", "change"),
     [
@@ -277,12 +274,27 @@ async def test_a_user_who_is_being_disabled_or_changes_the_password_gets_no_sess
         body = {"username": "ana", "password": PASSWORD}
         asking = auth.post("/api/auth/token", json=body) if how == "login" else refresh(auth, tokens["refresh_token"])
         answer = asyncio.create_task(asking)
-        async with asyncio.timeout(10):
-            while await waiting_for_locks(sessions) == 0:  # noqa: ASYNC110 # the database sets no event
-                await asyncio.sleep(0.02)
+        await until_somebody_waits(sessions)
     assert (await answer).json()["error"] == "invalid_grant"
     async with sessions() as session:
         assert await session.scalar(select(func.count()).select_from(LoginSession)) == 1
+
+
+@pytest.mark.parametrize(("role", "status", "scope"), [("viewer", 200, " ".join(ROLES["viewer"])), (None, 401, None)])
+async def test_who_logs_in_while_the_role_changes_gets_what_it_is_then(
+    auth: httpx2.AsyncClient, sessions: Sessions, role: str | None, status: int, scope: str | None
+) -> None:
+    user = await make_user(sessions)
+    async with sessions.begin() as session:
+        change = delete(Membership) if role is None else update(Membership).values(role=role)
+        await session.execute(change.where(Membership.user_id == user.id))
+        body = {"username": "ana", "password": PASSWORD}
+        answer = asyncio.create_task(auth.post("/api/auth/token", json=body))
+        await until_somebody_waits(sessions)
+    answered = await answer
+    assert (answered.status_code, answered.json().get("scope")) == (status, scope)
+    async with sessions() as session:
+        assert await session.scalar(select(func.count()).select_from(LoginSession)) == int(status == 200)
 
 
 async def test_sessions_that_were_ended_for_a_user_stay_ended(auth: httpx2.AsyncClient, sessions: Sessions) -> None:

@@ -13,7 +13,6 @@ from auth_service.audit.service import Origin, record
 from auth_service.logins import repository
 from auth_service.logins.errors import LoginThrottled
 from auth_service.logins.repository import Slowdown, Throttled
-from auth_service.users.models import User
 from auth_service.users.names import normalized
 from auth_service.users.passwords import MOST_WAITING, THREADS, PasswordsBusy
 from shared.database import Sessions, autocommitting
@@ -45,7 +44,7 @@ class Attempt:
         if not await repository.count_failure(connection, self.throttled, account=ACCOUNT, address=ADDRESS):
             raise LoginThrottled(retry_after=await repository.read_wait(connection, self.throttled))
 
-    async def fail(self, user: User | None) -> None:
+    async def fail(self, user_id: str | None = None, *, organization_id: str | None = None) -> None:
         """Kept whatever becomes of the request. The name that was typed is not: people type passwords there."""
         async with self._sessions.begin() as session:
             await repository.delete_old_failures(session, at_most=CLEANED)
@@ -53,17 +52,17 @@ class Attempt:
                 session,
                 f"{self._noun}.failure",
                 origin=self.origin,
-                organization_id=user.organization_id if user else None,
-                target=user.id if user else None,
+                organization_id=organization_id,
+                target=user_id,
                 result="failure",
             )
 
-    async def succeed(self, session: AsyncSession, user: User, *, organization_id: str) -> None:
+    async def succeed(self, session: AsyncSession, user_id: str, *, organization_id: str) -> None:
         """Forgets what failed for the account, and this one for the address; in force when the transaction commits.
 
         Do it last in the transaction: others wait for these rows.
         """
-        record(session, f"{self._noun}.success", origin=self.origin, actor=user.id, organization_id=organization_id)
+        record(session, f"{self._noun}.success", origin=self.origin, actor=user_id, organization_id=organization_id)
         await repository.forget_failures(session, self.throttled)
 
     async def take_back(self) -> None:

@@ -43,7 +43,7 @@ class RegistrationService:
             try:
                 registered = await self._add(body, password_hash=password_hash)
             except (UsernameTaken, EmailTaken):
-                await attempt.fail(None)
+                await attempt.fail()
                 raise NameTaken from None
             await attempt.take_back()
         return registered

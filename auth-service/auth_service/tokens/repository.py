@@ -1,5 +1,6 @@
 """The SQL of a login: what it comes to once the password is right."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TypedDict
@@ -25,6 +26,31 @@ from auth_service.logins.repository import forgetting_failures
 from auth_service.organizations.models import Membership
 from auth_service.sessions.models import LoginSession, RefreshToken
 from auth_service.users.models import User
+from auth_service.users.repository import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A user in an organization of theirs, as far as a login asks; `home_id` is the one that they belong to."""
+
+    user_id: str
+    home_id: str
+    password_hash: str | None
+    is_disabled: bool
+    organization_id: str
+    role: str
+
+    @classmethod
+    def of(cls, member: Member) -> "Candidate":
+        user = member.user
+        return cls(
+            user_id=user.id,
+            home_id=user.organization_id,
+            password_hash=user.password_hash,
+            is_disabled=user.disabled_at is not None,
+            organization_id=member.organization.id,
+            role=member.role,
+        )
 
 
 class Login(TypedDict):
@@ -32,9 +58,9 @@ class Login(TypedDict):
 
     user_id: str
     organization_id: str
-    home_id: str
-    """The organization whose admins read of the login."""
     role: str
+    told_organization_id: str
+    """The one whose admins read of it."""
     password_hash: str | None
     session_id: str
     client_id: str
@@ -51,6 +77,12 @@ class Login(TypedDict):
     address: bytes | None
 
 
+async def find_candidate(connection: AsyncConnection, username: str) -> Candidate | None:
+    """The user of that normalised name, in the organization that they joined first."""
+    row = (await connection.execute(_candidate(), {"username": username})).one_or_none()
+    return None if row is None else Candidate(*row)
+
+
 async def add_login(connection: AsyncConnection, login: Login) -> bool:
     """Session, refresh token, audit events, forgotten failures; none of it, and False, where the user has changed.
 
@@ -61,7 +93,26 @@ async def add_login(connection: AsyncConnection, login: Login) -> bool:
 
 
 @cache
-def _login() -> Select[tuple[str]]:
+def _candidate() -> Select[str, str, str | None, bool, str, str]:
+    """Made once: to put it together takes longer than to run it."""
+    return (
+        select(
+            User.id,
+            User.organization_id,
+            User.password_hash,
+            User.disabled_at.is_not(None),
+            Membership.organization_id,
+            Membership.role,
+        )
+        .join(Membership, Membership.user_id == User.id)
+        .where(User.username == _text("username"))
+        .order_by(Membership.created_at, Membership.organization_id)
+        .limit(1)
+    )
+
+
+@cache
+def _login() -> Select[str]:
     """Made once: to put it together takes longer than to run it."""
     started = _session(_member()).returning(LoginSession.id).cte("started")
     token = insert(RefreshToken).from_select(
@@ -121,7 +172,7 @@ def _events(started: CTE) -> Insert:
     }
     succeeded = {
         "id": _text("login_event"),
-        "organization_id": _text("home_id"),
+        "organization_id": _text("told_organization_id"),
         "action": literal("login.success"),
         "target": literal(None, String),
     }

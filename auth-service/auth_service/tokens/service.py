@@ -12,12 +12,11 @@ from auth_service.sessions.repository import find_session_of_token, lock_member
 from auth_service.sessions.service import Families, NewLogin, end_login, end_reused
 from auth_service.tokens.errors import InvalidGrant, InvalidScope, UnsupportedTokenType, WrongCredentials
 from auth_service.tokens.issuer import CLIENT_ID, TokenIssuer
-from auth_service.tokens.repository import Login, add_login
+from auth_service.tokens.repository import Candidate, Login, add_login, find_candidate
 from auth_service.tokens.schemas import LoginToken, RefreshRequest, TokenRequest
-from auth_service.users import repository
 from auth_service.users.names import normalized
 from auth_service.users.passwords import Passwords
-from auth_service.users.repository import Member
+from auth_service.users.repository import change_password_hash, find_member
 from shared.auth import Principal, TokenVerifier
 from shared.database import Sessions, autocommitting
 from shared.errors import Unauthorized
@@ -27,8 +26,8 @@ from shared.ids import new_id
 class TokenService:
     """Opens transactions of its own: none is open while a password is hashed, and what a refusal does is kept.
 
-    Access tokens are signed before it is committed what they rest on, while nobody can change that, or it is looked at
-    again: a revocation is later than they are.
+    Access tokens are signed before the commit that they need, and what they say is looked at again in it: a revocation
+    that waits for it is later than they are, and one that was first lets it fail.
     """
 
     def __init__(
@@ -54,16 +53,16 @@ class TokenService:
         refusal: InvalidScope | WrongCredentials | None = None
         async with self._logins.attempt(asked.username, origin=origin) as attempt:
             found = await self._find(asked.username)
-            matches = await self._passwords.verify(asked.password, found.user.password_hash if found else None)
-            if found is None or not matches or found.user.disabled_at is not None:
-                await attempt.fail(found.user if found else None)
+            matches = await self._passwords.verify(asked.password, found.password_hash if found else None)
+            if found is None or not matches or found.is_disabled:
+                await (attempt.fail(found.user_id, organization_id=found.home_id) if found else attempt.fail())
                 raise WrongCredentials
             try:
                 answer = await self._log_in(found, asked, attempt=attempt)
             except (InvalidScope, WrongCredentials) as error:  # nothing is written yet; the password was right
                 refusal = error
                 async with self._sessions.begin() as session:
-                    await attempt.succeed(session, found.user, organization_id=found.organization.id)
+                    await attempt.succeed(session, found.user_id, organization_id=found.organization_id)
         await self._renew_hash(found, asked.password)
         if refusal is not None:
             raise refusal
@@ -99,24 +98,26 @@ class TokenService:
                     session, principal.session_id, user_id=owner, organization_id=organization_id, origin=origin
                 )
 
-    async def _log_in(self, found: Member, asked: TokenRequest, *, attempt: Attempt) -> LoginToken:
+    async def _log_in(self, found: Candidate, asked: TokenRequest, *, attempt: Attempt) -> LoginToken:
         """Raises WrongCredentials where the user was disabled, or got another password, since this one was verified.
 
         Raises InvalidScope. Has written nothing then.
         """
-        organization_id = asked.organization_id or found.organization.id
-        member: Member | None = found
-        if organization_id != found.organization.id:
-            member = await self._find_member(found.user.id, organization_id=organization_id)
+        organization_id = asked.organization_id or found.organization_id
+        member: Candidate | None = found
+        if organization_id != found.organization_id:
+            member = await self._find_in(organization_id, found.user_id)
         while member is not None and self._is_still(member, found):
             scopes = narrowed(ROLES[member.role], asked.scope)
             new = self._families.start()
-            answer = self._token(new.session_id, member, scopes=scopes, refresh_token=new.refresh_token)
-            login = _login(member, new, asked, scopes=scopes, home_id=found.organization.id, attempt=attempt)
+            token = self._issuer.issue(
+                member.user_id, organization_id=organization_id, scopes=scopes, session_id=new.session_id
+            )
+            login = _login(member, new, asked, scopes=scopes, told=found.organization_id, attempt=attempt)
             async with self._autocommitting.connect() as connection:
                 if await add_login(connection, login):
-                    return answer
-            member = await self._find_member(found.user.id, organization_id=organization_id)  # they have changed
+                    return LoginToken(**token.model_dump(), refresh_token=new.refresh_token)
+            member = await self._find_in(organization_id, found.user_id)  # somebody has changed them meanwhile
         raise WrongCredentials
 
     async def _refresh(self, session: AsyncSession, asked: RefreshRequest, *, origin: Origin) -> LoginToken | None:
@@ -150,19 +151,17 @@ class TokenService:
             )
             login.organization_id = organization_id
         successor = await self._families.renew(session, family, raw, origin=origin)
-        return self._token(login.id, member, scopes=scopes, refresh_token=successor)
-
-    def _is_still(self, member: Member, found: Member) -> bool:
-        """Enabled, with the same password; that an outdated hash was made anew is no change."""
-        old = found.user.password_hash
-        same = old is None or member.user.password_hash == old or self._passwords.is_outdated(old)
-        return same and member.user.disabled_at is None
-
-    def _token(self, session_id: str, member: Member, *, scopes: Collection[str], refresh_token: str) -> LoginToken:
         token = self._issuer.issue(
-            member.user.id, organization_id=member.organization.id, scopes=scopes, session_id=session_id
+            login.user_id, organization_id=member.organization.id, scopes=scopes, session_id=login.id
         )
-        return LoginToken(**token.model_dump(), refresh_token=refresh_token)
+        return LoginToken(**token.model_dump(), refresh_token=successor)
+
+    def _is_still(self, member: Candidate, found: Candidate) -> bool:
+        """Enabled, with the same password; that an outdated hash was made anew is no change."""
+        old, now = found.password_hash, member.password_hash
+        if member.is_disabled or old is None or now is None:
+            return False
+        return now == old or self._passwords.is_outdated(old)
 
     async def _principal_of(self, token: str) -> Principal | None:
         """Raises UnsupportedTokenType, Unavailable."""
@@ -174,34 +173,35 @@ class TokenService:
             raise UnsupportedTokenType("Only the tokens of logins are revoked here; revoke the API key itself.")
         return principal
 
-    async def _find(self, username: str) -> Member | None:
+    async def _find(self, username: str) -> Candidate | None:
         name = normalized(username)
         if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
             return None  # PostgreSQL keeps neither, so nobody is called that
-        async with self._sessions() as session:
-            return await repository.find_by_username(session, name)
+        async with self._autocommitting.connect() as connection:
+            return await find_candidate(connection, name)
 
-    async def _find_member(self, user_id: str, *, organization_id: str) -> Member | None:
+    async def _find_in(self, organization_id: str, user_id: str) -> Candidate | None:
         async with self._sessions() as session:
-            return await repository.find_member(session, user_id, organization_id=organization_id)
+            member = await find_member(session, user_id, organization_id=organization_id)
+        return None if member is None else Candidate.of(member)
 
-    async def _renew_hash(self, member: Member, password: str) -> None:
-        old = member.user.password_hash
+    async def _renew_hash(self, found: Candidate, password: str) -> None:
+        old = found.password_hash
         if old is not None and self._passwords.is_outdated(old):
             new = await self._passwords.hash(password)
             async with self._sessions.begin() as session:
-                await repository.change_password_hash(session, member.user.id, old=old, new=new)
+                await change_password_hash(session, found.user_id, old=old, new=new)
 
 
 def _login(
-    member: Member, new: NewLogin, asked: TokenRequest, *, scopes: Collection[str], home_id: str, attempt: Attempt
+    member: Candidate, new: NewLogin, asked: TokenRequest, *, scopes: Collection[str], told: str, attempt: Attempt
 ) -> Login:
     return Login(
-        user_id=member.user.id,
-        organization_id=member.organization.id,
-        home_id=home_id,
+        user_id=member.user_id,
+        organization_id=member.organization_id,
         role=member.role,
-        password_hash=member.user.password_hash,
+        told_organization_id=told,
+        password_hash=member.password_hash,
         session_id=new.session_id,
         client_id=asked.client_id or CLIENT_ID,
         scope=" ".join(scopes) if (asked.scope or "").split() else None,

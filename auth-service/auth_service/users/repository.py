@@ -27,23 +27,12 @@ class Member:
     role: str
 
 
-async def find_by_username(session: AsyncSession, username: str) -> Member | None:
-    """The user of that normalised name, in the organization that they joined first; None where there is no such."""
-    return await _find(session, User.username == username)
-
-
 async def find_member(session: AsyncSession, user_id: str, *, organization_id: str) -> Member | None:
-    return await _find(session, (User.id == user_id) & (Membership.organization_id == organization_id))
-
-
-async def _find(session: AsyncSession, condition: object) -> Member | None:
     found = await session.execute(
         select(User, Organization, Membership.role)
         .join(Membership, Membership.user_id == User.id)
         .join(Organization, Organization.id == Membership.organization_id)
-        .where(condition)  # type: ignore[arg-type] # a column expression; SQLAlchemy has no public name for its kind
-        .order_by(Membership.created_at, Membership.organization_id)
-        .limit(1)
+        .where(User.id == user_id, Membership.organization_id == organization_id)
     )
     row = found.one_or_none()
     return None if row is None else Member(*row)

@@ -63,10 +63,10 @@ class AccountService:
         check_password(body.new_password, username=user.username)
         async with self._logins.attempt(user.username, origin=self._origin, noun="password_check") as attempt:
             if not await self._passwords.verify(body.current_password, user.password_hash):
-                await attempt.fail(user)
+                await attempt.fail(user.id, organization_id=user.organization_id)
                 raise WrongPassword
             async with self._sessions.begin() as session:
-                await attempt.succeed(session, user, organization_id=principal.organization_id)
+                await attempt.succeed(session, user.id, organization_id=principal.organization_id)
         old, new = user.password_hash or "", await self._passwords.hash(body.new_password)
         async with self._sessions.begin() as session:
             if not await repository.change_password_hash(session, user.id, old=old, new=new):
