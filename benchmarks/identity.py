@@ -271,6 +271,11 @@ def cpu_of(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def cpu_of_loop(process: psutil.Process) -> float:
+    """Of the thread that the process began with, which is the event loop's."""
+    return next(float(each.user_time + each.system_time) for each in process.threads() if each.id == process.pid)
+
+
 def cpu_of_backends(postgres: psutil.Process) -> dict[int, float]:
     """By process id, of those that run now."""
     found = {}
@@ -282,7 +287,7 @@ def cpu_of_backends(postgres: psutil.Process) -> dict[int, float]:
 
 async def measure_logins(url: str, service: psutil.Process, postgres: psutil.Process, hasher: PasswordHasher) -> None:
     stored = hasher.hash(PASSWORD)
-    bare_cpu, login_cpu, postgres_cpu, bare_wall, login_wall = ([] for _ in range(5))  # type: list[list[float]]
+    bare_cpu, login_cpu, loop_cpu, postgres_cpu, bare_wall, login_wall = ([] for _ in range(6))  # type: list[list[float]]
     with ThreadPoolExecutor(THREADS) as threads:
         loop = asyncio.get_running_loop()
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
@@ -295,17 +300,19 @@ async def measure_logins(url: str, service: psutil.Process, postgres: psutil.Pro
                     )
                 )
                 bare_cpu.append((time.process_time() - before) / LOGINS)
-                before, backends = cpu_of(service), cpu_of_backends(postgres)
+                before, loop_before, backends = cpu_of(service), cpu_of_loop(service), cpu_of_backends(postgres)
                 login_wall.append(LOGINS / await at_once(lambda: log_in(client), times=LOGINS))
                 login_cpu.append((cpu_of(service) - before) / LOGINS)
+                loop_cpu.append((cpu_of_loop(service) - loop_before) / LOGINS)
                 spent = (cpu - backends.get(pid, 0) for pid, cpu in cpu_of_backends(postgres).items())
                 postgres_cpu.append(sum(spent) / LOGINS)
-    tell_logins(*(each[1:] for each in (bare_cpu, login_cpu, postgres_cpu, bare_wall, login_wall)))
+    tell_logins(*(each[1:] for each in (bare_cpu, login_cpu, loop_cpu, postgres_cpu, bare_wall, login_wall)))
 
 
 def tell_logins(
     bare_cpu: Sequence[float],
     login_cpu: Sequence[float],
+    loop_cpu: Sequence[float],
     postgres_cpu: Sequence[float],
     bare_wall: Sequence[float],
     login_wall: Sequence[float],
@@ -316,6 +323,7 @@ def tell_logins(
     say("argon2 alone, per second of CPU", 1 / statistics.median(bare_cpu), "/s")
     say("logins, per second of auth-service's CPU", 1 / statistics.median(login_cpu), "/s")
     say("  of argon2 alone", ratio(bare_cpu, login_cpu), "%", "target >= 90")
+    say("  CPU of the event loop's thread per login", 1000 * statistics.median(loop_cpu), "ms")
     say("  PostgreSQL's CPU per login", 1000 * statistics.median(postgres_cpu), "ms")
     say(f"argon2 alone, {THREADS} threads, wall", statistics.median(bare_wall), "/s")
     say(
