@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth_service.audit.models import AuditEvent
 from auth_service.logins.repository import forgetting_failures
-from auth_service.organizations.models import Membership
+from auth_service.organizations.models import Membership, Organization
 from auth_service.sessions.models import LoginSession, RefreshToken
 from auth_service.users.models import User
 from auth_service.users.repository import Member
@@ -124,10 +124,11 @@ def _login() -> Select[str]:
 
 
 def _member() -> CTE:
-    """The user in the organization, if they are still as they were found, locked."""
+    """The user in the organization, if they are still as they were found, locked as `lock_member` does."""
     return (
         select(User.id, Membership.organization_id)
         .join(Membership, Membership.user_id == User.id)
+        .join(Organization, Organization.id == Membership.organization_id)
         .where(
             User.id == _text("user_id"),
             User.password_hash == _text("password_hash"),
@@ -135,7 +136,7 @@ def _member() -> CTE:
             Membership.organization_id == _text("organization_id"),
             Membership.role == _text("role"),
         )
-        .with_for_update(read=True, of=[User, Membership])
+        .with_for_update(read=True, of=[Organization, User, Membership])
         .cte("member")
     )
 
