@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,8 +22,17 @@ class Subject:
     organization_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who a subject is here; without a role they do not belong to the organization any more."""
+
+    user: User
+    role: str | None
+    claims_issued_at: int
+
+
 async def lock_subject(session: AsyncSession, subject: Subject) -> None:
-    """Until the transaction ends: of several replicas that see somebody first, one makes the user."""
+    """Until the transaction ends: of several replicas that see somebody at once, one makes or changes the user."""
     name = f"{subject.issuer}\n{subject.subject}\n{subject.organization_id}"
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
@@ -32,13 +41,10 @@ async def organization_exists(session: AsyncSession, organization_id: str) -> bo
     return await session.scalar(select(Organization.id).where(Organization.id == organization_id)) is not None
 
 
-async def find_user(session: AsyncSession, subject: Subject) -> tuple[User, str | None] | None:
-    """The user and their role; no role where they do not belong to the organization any more.
-
-    The user stays as they are until the transaction ends.
-    """
-    found = await session.execute(
-        select(User, Membership.role)
+async def find_user(session: AsyncSession, subject: Subject, *, lock: bool = False) -> Known | None:
+    """With `lock` the user stays as they are until the transaction ends."""
+    query = (
+        select(User, Membership.role, ExternalIdentity.claims_issued_at)
         .join(ExternalIdentity, ExternalIdentity.user_id == User.id)
         .outerjoin(
             Membership,
@@ -49,13 +55,28 @@ async def find_user(session: AsyncSession, subject: Subject) -> tuple[User, str 
             ExternalIdentity.subject == subject.subject,
             ExternalIdentity.organization_id == subject.organization_id,
         )
-        .with_for_update(of=User, read=True)
     )
-    row = found.one_or_none()
-    return None if row is None else (row[0], row[1])
+    if lock:
+        query = query.with_for_update(of=User, read=True).execution_options(populate_existing=True)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else Known(*row)
 
 
-async def add_external_user(session: AsyncSession, user: User, *, subject: Subject, role: str) -> bool:
+async def follow_claims(session: AsyncSession, subject: Subject, *, issued_at: int) -> None:
+    await session.execute(
+        update(ExternalIdentity)
+        .where(
+            ExternalIdentity.issuer == subject.issuer,
+            ExternalIdentity.subject == subject.subject,
+            ExternalIdentity.organization_id == subject.organization_id,
+        )
+        .values(claims_issued_at=issued_at)
+    )
+
+
+async def add_external_user(
+    session: AsyncSession, user: User, *, subject: Subject, role: str, claims_issued_at: int
+) -> bool:
     """False, and nothing done, where the username is taken."""
     try:
         async with session.begin_nested():
@@ -66,6 +87,7 @@ async def add_external_user(session: AsyncSession, user: User, *, subject: Subje
                     subject=subject.subject,
                     organization_id=subject.organization_id,
                     user_id=user.id,
+                    claims_issued_at=claims_issued_at,
                 )
             )
     except (UsernameTaken, EmailTaken):

@@ -20,12 +20,14 @@ from auth_service.external.repository import Subject
 from auth_service.external.schemas import OidcIssuer
 from auth_service.organizations.repository import change_role
 from auth_service.organizations.roles import ROLES
+from auth_service.revocations.service import revoke
 from auth_service.sessions.models import LoginSession
 from auth_service.tokens.issuer import LIFE, TokenIssuer
 from auth_service.tokens.schemas import Token
 from auth_service.tokens.service import narrowed
 from auth_service.users.models import User
 from auth_service.users.names import normalized
+from auth_service.users.repository import is_last_owner, lock_owners
 from shared.database import Sessions
 from shared.ids import new_id
 
@@ -55,7 +57,9 @@ class ForeignTokenExchanger(Exchanger):
             raise SubjectTokenRefused("The token of the other issuer does not hold.")
         subject, role = _place_of(claims, trusted=issuer.trusted)
         async with self._sessions.begin() as session:
-            user = await self._user(session, subject, role=role, claims=claims, trusted=issuer.trusted, origin=origin)
+            user, allowed = await self._user(
+                session, subject, role=role, claims=claims, trusted=issuer.trusted, origin=origin
+            )
             login = _login(token, user=user, subject=subject, claims=claims, origin=origin)
             if await repository.add_session(session, login):
                 _record(session, "session.create", user, subject=subject, origin=origin, target=login.id)
@@ -64,7 +68,7 @@ class ForeignTokenExchanger(Exchanger):
             return self._issuer.issue(
                 user.id,
                 organization_id=subject.organization_id,
-                scopes=narrowed(ROLES[role], asked.scope),
+                scopes=narrowed(allowed, asked.scope),
                 session_id=login.id,
                 life=life,
             )
@@ -78,20 +82,41 @@ class ForeignTokenExchanger(Exchanger):
         claims: Mapping[str, Any],
         trusted: OidcIssuer,
         origin: Origin,
-    ) -> User:
-        found = await repository.find_user(session, subject)
-        if found is None:
-            await repository.lock_subject(session, subject)
-            found = await repository.find_user(session, subject)
-        if found is None:
-            return await _provision(session, subject, role=role, claims=claims, trusted=trusted, origin=origin)
-        user, present = found
-        if user.disabled_at is not None or present is None:
+    ) -> tuple[User, Sequence[str]]:
+        """And what they may: no more than their role here allows, and no more than the token's claims do."""
+        await repository.lock_subject(session, subject)
+        known = await repository.find_user(session, subject)
+        if known is None:
+            user = await _provision(session, subject, role=role, claims=claims, trusted=trusted, origin=origin)
+            return user, ROLES[role]
+        issued_at = int(claims["iat"])
+        changes = known.role != role and issued_at >= known.claims_issued_at  # an older token tells how it was
+        if changes:
+            await lock_owners(session)
+        known = await repository.find_user(session, subject, lock=True)
+        if known is None or known.user.disabled_at is not None or known.role is None:
             raise SubjectTokenRefused("The user is disabled, or does not belong to the organization any more.")
-        if present != role:
-            await change_role(session, user.id, organization_id=subject.organization_id, role=role)
-            _record(session, "member.change_role", user, subject=subject, origin=origin, role=role, was=present)
-        return user
+        if issued_at > known.claims_issued_at:
+            await repository.follow_claims(session, subject, issued_at=issued_at)
+        present = known.role
+        if changes and present != role:
+            present = await _change_role(session, known.user, present, subject=subject, role=role, origin=origin)
+        return known.user, [scope for scope in ROLES[role] if scope in ROLES[present]]
+
+
+async def _change_role(
+    session: AsyncSession, user: User, present: str, *, subject: Subject, role: str, origin: Origin
+) -> str:
+    """The role that they have then: an organization's last owner stays one. A lower role ends what was made before."""
+    organization_id = subject.organization_id
+    if present == "owner" and await is_last_owner(session, user.id, organization_id=organization_id):
+        return present
+    await change_role(session, user.id, organization_id=organization_id, role=role)
+    _record(session, "member.change_role", user, subject=subject, origin=origin, role=role, was=present)
+    if list(ROLES).index(role) > list(ROLES).index(present):  # the strongest stands first
+        await session.flush()
+        await revoke(session, f"{user.id}/{organization_id}")
+    return role
 
 
 async def _provision(
@@ -116,7 +141,9 @@ async def _provision(
             username=f"{name}-{secrets.token_hex(4)}" if attempt else name,
             email=email if attempt < ATTEMPTS - 1 else None,
         )
-        if await repository.add_external_user(session, user, subject=subject, role=role):
+        if await repository.add_external_user(
+            session, user, subject=subject, role=role, claims_issued_at=int(claims["iat"])
+        ):
             _record(session, "user.create", user, subject=subject, origin=origin, role=role)
             return user
     raise SubjectTokenRefused("The user cannot be made just now.")

@@ -1,6 +1,6 @@
 """Table `auth.users`."""
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import BigInteger, CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auth_service.tables import Base, CreatedAt, Moment, OrganizationId, UserId
@@ -42,4 +42,6 @@ class ExternalIdentity(Base):
     subject: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
     user_id: Mapped[UserId] = mapped_column(index=True)
+    claims_issued_at: Mapped[int] = mapped_column(BigInteger)
+    """The `iat` of the token whose claims the role follows, the newest that was seen."""
     created_at: Mapped[CreatedAt]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from auth_service.settings import Settings
 from auth_service.users.models import ExternalIdentity, User
 from shared.auth.services import service_authorization
 from shared.database import Sessions
+from tests.auth_service.calling import revoked
 from tests.auth_service.external.conftest import ROLE_CLAIM, Trusting, claims_for, exchange, is_refused, scopes_of
 from tests.auth_service.external.oidc import OidcProvider
 from tests.auth_service.factories import make_user
@@ -90,6 +92,49 @@ async def test_the_strongest_role_that_the_claims_give_is_taken_and_followed(
             await session.scalars(select(AuditEvent.details).where(AuditEvent.action == "member.change_role"))
         )
     assert [(change["was"], change["role"]) for change in changes] == [("developer", "admin"), ("admin", "member")]
+
+
+async def role_of(sessions: Sessions, user_id: str) -> str | None:
+    async with sessions() as session:
+        return await session.scalar(select(Membership.role).where(Membership.user_id == user_id))
+
+
+async def test_a_lower_role_ends_what_was_made_before_and_no_older_token_gives_the_higher_one_back(
+    auth: httpx2.AsyncClient, issuer: OidcProvider, sessions: Sessions
+) -> None:
+    older = issuer.token(iat=int(time.time()) - 60, realm_access={"roles": ["boss"]})
+    alice = (await claims_for(auth, older))["sub"]
+    assert await role_of(sessions, alice) == "admin"
+    assert await revoked(sessions) == set()
+    await claims_for(auth, issuer.token())
+    assert await revoked(sessions) == {f"{alice}/org_acme"}
+    assert set((await claims_for(auth, older))["scope"].split()) == scopes_of("member")
+    assert await role_of(sessions, alice) == "member"
+
+
+async def test_claims_do_not_take_an_organizations_last_owner_away(
+    auth: httpx2.AsyncClient, issuer: OidcProvider, sessions: Sessions
+) -> None:
+    alice = (await claims_for(auth, issuer.token()))["sub"]
+    async with sessions.begin() as session:
+        await session.execute(update(Membership).where(Membership.user_id == alice).values(role="owner"))
+    assert set((await claims_for(auth, issuer.token()))["scope"].split()) == scopes_of("member")
+    assert await role_of(sessions, alice) == "owner"
+    await make_user(sessions, "bob", role="owner", organization_id="org_acme")
+    await claims_for(auth, issuer.token())
+    assert await role_of(sessions, alice) == "member"
+
+
+async def test_two_owners_whose_claims_lower_them_at_once_leave_one(
+    auth: httpx2.AsyncClient, issuer: OidcProvider, sessions: Sessions
+) -> None:
+    both = [issuer.token(name) for name in ("alice", "bob")]
+    owners = [(await claims_for(auth, token))["sub"] for token in both]
+    for _ in range(5):
+        async with sessions.begin() as session:
+            await session.execute(update(Membership).where(Membership.user_id.in_(owners)).values(role="owner"))
+        await asyncio.gather(*(claims_for(auth, token) for token in both))
+        assert sorted([str(await role_of(sessions, owner)) for owner in owners]) == ["member", "owner"]
 
 
 async def test_without_a_role_nobody_is_let_in(trusting: Trusting, issuer: OidcProvider, sessions: Sessions) -> None:
