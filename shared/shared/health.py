@@ -54,5 +54,5 @@ def concern_of(request: Request) -> str | None:
     """
     revocations: Revocations | None = getattr(request.state, "revocations", None)
     concerns: Sequence[Concern] = getattr(request.state, "concerns", ())
-    told = [revocations.problem if revocations else None, *(concern() for concern in concerns)]
+    told = [None if revocations is None else revocations.problem, *(concern() for concern in concerns)]
     return "; ".join(filter(None, told)) or None

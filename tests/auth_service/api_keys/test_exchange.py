@@ -97,7 +97,8 @@ async def test_a_mistyped_key_costs_no_query(ana: Caller) -> None:
     asked: list[str] = []
 
     def listen(_: Any, __: Any, statement: str, *___: Any) -> None:
-        asked.append(statement)
+        if "auth.revocations" not in statement:  # the service follows them all the time
+            asked.append(statement)
 
     event.listen(Engine, "before_cursor_execute", listen)
     try:
