@@ -109,6 +109,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "plan",
         "policy",
         "spans",
+        "summaries",
         "timers",
         "turns",
     },  # the heart of the service: one concept a file, and none of them is HTTP, SQL or JSON

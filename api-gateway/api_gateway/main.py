@@ -33,6 +33,8 @@ EXPOSED_HEADERS = [
     "retry-after",
     "x-request-id",
     "x-synapscale-attempts",
+    "x-synapscale-cache",
+    "x-synapscale-context",
     "x-synapscale-fallback",
     "x-synapscale-model",
     "x-synapscale-provider",

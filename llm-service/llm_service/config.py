@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from llm_service.dialects.ingress import Need
+from llm_service.dialects.ingress import LONGEST_TTL, Need, Strategy
 from llm_service.facts import Ability, Facts, Modality
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
@@ -124,6 +124,23 @@ Step: TypeAlias = Annotated[
 """One place in a chain: a name, or several among which requests are spread by weight."""
 
 
+class ContextConfig(_Strict):
+    """What is done with a request that is larger than a model's context window, or than `max_input_tokens`.
+
+    `summary_model` is who summarizes what is left out; None is the model that is asked anyway.
+    """
+
+    strategy: Strategy = "error"
+    max_input_tokens: Tokens | None = None
+    summary_model: Name | None = None
+
+
+class CacheConfig(_Strict):
+    """That an answer may be one that was given to the same request, up to `ttl` seconds ago."""
+
+    ttl: Annotated[int, Field(ge=1, le=LONGEST_TTL)]
+
+
 class RouteConfig(_Strict):
     """A name for a chain of models. None leaves it to `defaults`."""
 
@@ -131,6 +148,8 @@ class RouteConfig(_Strict):
     mode: Mode | None = None
     reroute_refused: bool = False
     """Whether what one provider's content policy refuses may be asked of the next."""
+    context: ContextConfig | None = None
+    cache: CacheConfig | None = None
 
 
 def _as_route(value: Any) -> Any:
@@ -152,6 +171,9 @@ class Defaults(_Strict):
     """What holds where neither the request nor its route says otherwise."""
 
     mode: Mode = "ordered"
+    context: ContextConfig | None = None
+    """None leaves it to the provider, who alone knows exactly how large a request is."""
+    cache: CacheConfig | None = None
 
 
 class Config(_Strict):

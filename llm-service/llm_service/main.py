@@ -15,6 +15,8 @@ import llm_service.limits.routes as limit_routes
 import llm_service.requests.routes as request_routes
 import llm_service.routing.routes as routing_routes
 import llm_service.usage.routes as usage_routes
+from llm_service.cache.service import AnswerCache
+from llm_service.cache.stores import MemoryStore, RedisStore
 from llm_service.completions.accounting import Accounts
 from llm_service.completions.service import Completions
 from llm_service.counting.service import TokenCounts
@@ -51,13 +53,15 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             limits = await closing.enter_async_context(Limits(sessions, lease=lease).running())
             accounts = Accounts(ledger, limits)
             closing.callback(drain.on_begin(accounts.process_ends))
+            store = RedisStore(settings.redis_url) if settings.redis_url else MemoryStore()
+            closing.push_async_callback(store.close)
             yield {
                 "verifier": known.verifier,
                 "revocations": known.revocations,
                 "concerns": [lambda: live.problem, lambda: ledger.problem],
                 "live": live,
                 "observed": observed,
-                "completions": Completions(live, observed, accounts),
+                "completions": Completions(live, observed, accounts, AnswerCache(store)),
                 "embeddings": EmbeddingService(live, observed, accounts),
                 "token_counts": TokenCounts(live, observed),
                 "sessions": sessions,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.settings import ServiceSettings
 
@@ -14,6 +14,14 @@ class Settings(ServiceSettings):
     """Completions go on without the database; what they use waits in `spill_dir`."""
 
     llm_config: Path = Field(Path("config/llm.yaml"), description="providers, models and routes")
+    redis_url: str | None = Field(None, description="Redis or Valkey that keeps answers; unset: each replica's memory")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_address(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a Redis address: redis://user:password@host:6379/0")
+        return url
 
     llm_spill_dir: Path | None = Field(
         None, description="where the ledger waits on disk while the database is away; unset: `ledger` in the data dir"

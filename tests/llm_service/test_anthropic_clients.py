@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from anthropic.types import Message
 
+from llm_service.dialects.anthropic import AnthropicDialect
 from tests.llm_service.anthropic_wire import (
     accumulated,
     as_stream,
@@ -247,7 +248,8 @@ async def test_tokens_are_counted_by_anthropic_or_estimated_and_marked(path: str
     assert stub.headers[0]["anthropic-beta"] == "x,y"
     for answer in (guessed, failed):
         assert answer.headers["x-synapscale-estimated"] == "true"
-        assert 10 < answer.json()["input_tokens"] < 60
+    assert 10 < guessed.json()["input_tokens"] < 60
+    assert 10 < failed.json()["input_tokens"] - AnthropicDialect.tokens_for_tools < 60
     assert unknown.status_code == 404
     assert 5 < by_sdk.input_tokens < 60
 

@@ -76,8 +76,8 @@ async def test_a_window_that_is_too_small_is_passed_over(tmp_path: Path) -> None
 @pytest.mark.parametrize("where", ["request", "route", "defaults"])
 async def test_the_cheapest_is_chosen_by_what_the_request_would_cost(where: str, tmp_path: Path) -> None:
     models = {
-        "gpt-4": {"prices": {"input": "0.1", "output": "100"}},
-        "gpt-4o": {"prices": {"input": "10", "output": "1"}},
+        "gpt-4": {"context_window": 1_000_000, "prices": {"input": "0.1", "output": "100"}},
+        "gpt-4o": {"context_window": 1_000_000, "prices": {"input": "10", "output": "1"}},
     }
     chain = ["gpt-4", "gpt-4o"]
     route: Json = {"chain": chain, "mode": "cheapest"} if where == "route" else {"chain": chain}

@@ -222,8 +222,8 @@ class Account:
     def _attempt(self, number: int, result: Result) -> AttemptRecord:
         attempt = self.attempts[number]
         ended: Result = result if number == len(self.attempts) - 1 else "failed"
-        if attempt.result == "skipped":
-            ended = "skipped"
+        if attempt.result == "skipped" or (attempt.purpose == "summary" and attempt.result == "completed"):
+            ended = attempt.result
         usage = self._usage(attempt, ended)
         prices = attempt.target.facts.prices
         cost = Decimal(0) if usage is None else None if prices is None else prices.cost(usage)

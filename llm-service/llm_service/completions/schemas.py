@@ -1,8 +1,8 @@
 """What /docs shows of completions. Bodies are read by the dialects, not by pydantic: unknown fields must survive."""
 
-from typing import Any
+from typing import Any, get_args
 
-from llm_service.dialects.ingress import LONGEST_DEADLINE, LONGEST_MODEL
+from llm_service.dialects.ingress import LONGEST_DEADLINE, LONGEST_MODEL, LONGEST_TTL, Strategy
 from shared.sse import event_stream_docs
 
 _OPTIONAL_TEXT: dict[str, Any] = {"type": ["string", "null"]}
@@ -57,6 +57,27 @@ _OURS: dict[str, Any] = {
                 "description": "For all attempts together.",
             },
         },
+    },
+    "context": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "description": "What is done with a request that is larger than a model's context window.",
+        "properties": {
+            "strategy": {"enum": [*get_args(Strategy), None]},
+            "max_input_tokens": {"type": ["integer", "null"], "minimum": 1, "description": "A bound of your own."},
+        },
+    },
+    "cache": {
+        "description": "Take an answer that was given to the same request, up to `ttl` seconds ago; `false`: never.",
+        "anyOf": [
+            {
+                "type": "object",
+                "required": ["ttl"],
+                "additionalProperties": False,
+                "properties": {"ttl": {"type": "integer", "minimum": 1, "maximum": LONGEST_TTL}},
+            },
+            {"enum": [False, None]},
+        ],
     },
     "drop_params": {
         "type": ["boolean", "array", "null"],
@@ -124,6 +145,8 @@ _HEADERS = {
         "schema": {"type": "string"},
         "description": "A decimal; absent where a price is unknown, and on streams (`done` has it on our own).",
     },
+    "x-synapscale-context": {"schema": {"type": "string"}, "description": "What was left out of the conversation."},
+    "x-synapscale-cache": {"schema": {"enum": ["hit", "miss"]}, "description": "Where answers are kept."},
 }
 
 

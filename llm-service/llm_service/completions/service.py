@@ -1,25 +1,31 @@
 """Runs a completion, and writes its answer the way its client speaks."""
 
+import math
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
 from opentelemetry.context import Context
 
+from llm_service.cache.keys import key_of
+from llm_service.cache.service import LONGEST_WAIT, AnswerCache, Opened, Wanted, wanted_ttl
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Ended, Piece
 from llm_service.catalogue.service import Catalogue, Target
 from llm_service.completions.accounting import Account, Accounts, Asked
 from llm_service.completions.writers import Writer, plain
+from llm_service.context.fitting import Fitter, wanted_context
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import AllFailed, Engine
 from llm_service.routing.observed import Observed
-from llm_service.routing.plan import plan
+from llm_service.routing.plan import Plan, plan
+from llm_service.routing.summaries import Summaries
 from shared.auth import Principal
 from shared.errors import DomainError, GatewayTimeout
 
@@ -36,6 +42,7 @@ class Order:
     trace: Context | None = None
     request_id: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    """Of the answer, and of what had to be asked for it; none where the answer was kept from before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,11 @@ class WholeAnswer:
 class Completions:
     """Plans a request, runs its attempts, gives the one that committed to a writer, and settles what was used."""
 
-    def __init__(self, live: LiveCatalogue, observed: Observed, accounts: Accounts) -> None:
+    def __init__(self, live: LiveCatalogue, observed: Observed, accounts: Accounts, cache: AnswerCache) -> None:
         self._live = live
         self._observed = observed
         self._accounts = accounts
+        self._cache = cache
         self._engine = Engine(observed)
 
     async def whole(self, order: Order) -> WholeAnswer:
@@ -66,10 +74,10 @@ class Completions:
                         answer.add(event)
             except ProviderError as error:
                 raise for_client(error, attempts=failures(order.attempts)) from error
-            relayed = committed.target.provider.dialect is dialect
+            relayed = committed.relays(dialect, stream=False)
             body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
             await account.complete()
-        return WholeAnswer(body, answer_headers(account))
+        return WholeAnswer(body, answer_headers(account, committed))
 
     async def streamed(self, order: Order, writer: Writer, *, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         """Yields frames from when an attempt commits; fills `headers` first. What fails later is the last frame.
@@ -77,8 +85,8 @@ class Completions:
         Raises as `whole` does, before the first frame.
         """
         async with self._run(order) as (account, committed, run):
-            headers.update(answer_headers(account))
-            if frame := writer.begin(committed.target):
+            headers.update(answer_headers(account, committed))
+            if frame := writer.begin(committed):
                 yield frame
             try:
                 async for piece in run:
@@ -101,19 +109,15 @@ class Completions:
 
         Whatever becomes of the block, what was used is settled when it is left.
         """
-        ingress, attempts = order.ingress, order.attempts
         with self._live.use() as catalogue:
-            planned = await plan(ingress, catalogue, self._observed, policy=order.principal.policy)
-            async with await self._account(order, planned.targets) as account:
-                timeouts = catalogue.config.timeouts
-                running = self._engine.run(ingress, planned, attempts, timeouts=timeouts, parent=order.trace)
-                async with aclosing(running) as run:
-                    try:
-                        committed = await anext(run)
-                    except AllFailed as failure:
-                        raise refusal(attempts, catalogue, model=ingress.model) from failure
-                    assert isinstance(committed, Attempt)
-                    yield account, committed, run
+            planned = await plan(order.ingress, catalogue, self._observed, policy=order.principal.policy)
+            async with (
+                await self._account(order, planned.targets) as account,
+                self._kept_or_asked(order, catalogue, planned) as (committed, run),
+            ):
+                if committed.age is not None:
+                    account.cached, account.target = True, committed.target
+                yield account, committed, run
 
     async def _account(self, order: Order, targets: tuple[Target, ...]) -> Account:
         asked = Asked(
@@ -124,6 +128,50 @@ class Completions:
             body=order.ingress.body,
         )
         return await self._accounts.open(asked, targets, order.attempts)
+
+    def _kept_or_asked(self, order: Order, catalogue: Catalogue, planned: Plan) -> AbstractAsyncContextManager[Opened]:
+        """Who may not use the model has been told so before, by the plan."""
+        ingress, route = order.ingress, planned.route
+        asking = partial(self._asked, order, catalogue, planned)
+        ttl = wanted_ttl(ingress, route.cache if route else None, catalogue.config.defaults.cache)
+        if ttl is None:
+            return asking()
+        wanted = Wanted(
+            key=key_of(ingress, planned.targets, organization_id=order.principal.organization_id),
+            ttl=ttl,
+            targets=planned.targets,
+            dialect=ingress.dialect,
+            longest_wait=min(LONGEST_WAIT, (ingress.routing.deadline_ms or math.inf) / 1000),
+        )
+        return self._cache.through(wanted, asking)
+
+    @asynccontextmanager
+    async def _asked(self, order: Order, catalogue: Catalogue, planned: Plan) -> AsyncGenerator[Opened]:
+        ingress, attempts = order.ingress, order.attempts
+        running = self._engine.run(
+            ingress,
+            planned,
+            attempts,
+            timeouts=catalogue.config.timeouts,
+            parent=order.trace,
+            fitter=self._fitter(order, catalogue, planned),
+        )
+        async with aclosing(running) as run:
+            try:
+                committed = await anext(run)
+            except AllFailed as failure:
+                raise refusal(attempts, catalogue, model=ingress.model) from failure
+            assert isinstance(committed, Attempt)
+            yield committed, run
+
+    def _fitter(self, order: Order, catalogue: Catalogue, planned: Plan) -> Fitter | None:
+        route, defaults = planned.route, catalogue.config.defaults
+        wanted = wanted_context(order.ingress, route.context if route else None, defaults.context)
+        if wanted is None:
+            return None
+        model = wanted.summary_model or order.ingress.model
+        summaries = Summaries(self._engine, catalogue, self._observed, order.attempts, model, order.trace)
+        return Fitter(order.ingress, wanted, summaries.summarize)
 
 
 def refusal(attempts: list[Attempt], catalogue: Catalogue, *, model: str) -> DomainError:
@@ -144,20 +192,27 @@ def failures(attempts: list[Attempt]) -> list[dict[str, object]]:
     return [attempt.as_json() for attempt in attempts if attempt.error is not None]
 
 
-def answer_headers(account: Account) -> dict[str, str]:
-    """Of the attempt that committed, the last one. The cost is there once the account is closed."""
-    attempts = account.attempts
-    target = attempts[-1].target
+def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
+    """Of the attempt that committed, the last one, unless the answer was kept. The cost is there once the account is
+    closed."""
+    target = committed.target
+    answering = [attempt for attempt in account.attempts if attempt.purpose == "answer"]
     headers = {
         "x-synapscale-model": quote(target.model, safe=READABLE),
         "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
-        "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in attempts)),
-        "x-synapscale-fallback": "true" if target is not attempts[0].target else "false",
+        "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in answering)),
+        "x-synapscale-fallback": "true" if answering and target is not answering[0].target else "false",
         "x-synapscale-overhead-ms": f"{account.overhead_ms:.1f}",
         "x-synapscale-ledger-id": account.name,
     }
     if account.cost_usd is not None:
         headers["x-synapscale-cost-usd"] = plain(account.cost_usd)
-    if dropped := attempts[-1].dropped:
-        headers["x-synapscale-dropped"] = quote(", ".join(dropped), safe=READABLE)
+    if committed.dropped:
+        headers["x-synapscale-dropped"] = quote(", ".join(committed.dropped), safe=READABLE)
+    if committed.context:
+        headers["x-synapscale-context"] = committed.context
+    if committed.recorded:
+        headers["x-synapscale-cache"] = "miss"
+    if committed.age is not None:
+        headers |= {"x-synapscale-cache": "hit", "age": str(int(committed.age))}
     return headers

@@ -21,9 +21,9 @@ from llm_service.canonical.events import (
     ToolCallDelta,
     UsageCounted,
 )
-from llm_service.catalogue.service import Target
-from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens
+from llm_service.canonical.tokens import part_tokens
 from llm_service.dialects.ingress import Ingress
+from llm_service.routing.attempts import Attempt
 from shared.errors import DomainError
 from shared.events import Delta, Done, Failed, Reasoning, Start, StreamEvent, ToolCall, Usage, UsageReport, encode_event
 from shared.ids import new_id
@@ -38,7 +38,7 @@ class Writer(ABC):
     """Writes one stream. `begin` comes first; then pieces; then `end`, or at any time `fail`."""
 
     @abstractmethod
-    def begin(self, target: Target) -> bytes:
+    def begin(self, committed: Attempt) -> bytes:
         """An attempt has committed."""
 
     @abstractmethod
@@ -62,8 +62,8 @@ class DialectWriter(Writer):
         self._renderer = ingress.dialect.stream_renderer(ingress.body)
         self._relays = False
 
-    def begin(self, target: Target) -> bytes:
-        self._relays = target.provider.dialect is self._dialect
+    def begin(self, committed: Attempt) -> bytes:
+        self._relays = committed.relays(self._dialect, stream=True)
         return b""
 
     def write(self, piece: Piece) -> bytes:
@@ -86,16 +86,18 @@ class NativeWriter(Writer):
         self._sequence = 0
         self._answer = Answer(id=new_id("cmpl"))
         self._model = self._provider = ""
+        self._kept = False
 
-    def begin(self, target: Target) -> bytes:
-        self._model, self._provider = target.model, target.provider.name
+    def begin(self, committed: Attempt) -> bytes:
+        self._model, self._provider = committed.target.model, committed.target.provider.name
+        self._kept = committed.age is not None
         return self._frame(Start(id=self._answer.id, model=self._model, provider=self._provider))
 
     def write(self, piece: Piece) -> bytes:
         return b"".join(self._say(event) for event in piece.events)
 
     def end(self, *, cost_usd: Decimal | None = None) -> bytes:
-        usage = (self._answer.usage or self._estimate()).as_json()
+        usage = (self._answer.usage or self._estimate()).as_json() | ({"cached": True} if self._kept else {})
         calls = [ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in self._answer.tool_calls]
         done = Done(
             model=self._model,
@@ -125,12 +127,8 @@ class NativeWriter(Writer):
                 assert_never(event)
 
     def _estimate(self) -> Usage:
-        said = len(self._answer.text) + len(self._answer.reasoning) + len(self._answer.refusal)
-        return Usage(
-            input_tokens=estimated_tokens(self._ingress.body),
-            output_tokens=-(-said // CHARACTERS_PER_TOKEN),
-            estimated=True,
-        )
+        said = sum(map(part_tokens, self._answer.parts))
+        return Usage(input_tokens=self._ingress.tokens, output_tokens=said, estimated=True)
 
     def _frame(self, event: StreamEvent) -> bytes:
         self._sequence += 1

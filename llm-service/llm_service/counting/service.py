@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from llm_service.canonical.request import CompletionRequest, Native, Text, ToolResult
+from llm_service.canonical.request import CompletionRequest, Native
 from llm_service.catalogue.service import Target
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError, for_client
@@ -17,9 +17,6 @@ from shared.auth import Policy
 
 log = structlog.get_logger(__name__)
 
-CHARACTERS_PER_TOKEN = 4
-TOKENS_PER_MESSAGE = 4
-"""What surrounds each message on its way into a model, about."""
 OUR_MISTAKE = frozenset({Kind.BAD_REQUEST, Kind.CONTEXT_OVERFLOW})
 """What the client hears of; any other failure of a counter leaves us to estimate."""
 
@@ -55,16 +52,7 @@ class TokenCounts:
                 if error.kind in OUR_MISTAKE:
                     raise for_client(error, attempts=[]) from error
                 log.warning("provider does not count tokens", target=target.name, error=error.kind)
-        return TokenCount(estimate(request), estimated=True)
-
-
-def estimate(request: CompletionRequest) -> int:
-    """Tokens of the texts, tools included, by their length; images and files are not in it."""
-    texts = [part.text for message in request.messages for part in message.parts if isinstance(part, Text)]
-    results = [part for message in request.messages for part in message.parts if isinstance(part, ToolResult)]
-    texts += [part.text for result in results for part in result.parts if isinstance(part, Text)]
-    told = sum(map(len, texts)) + sum(len(msgspec.json.encode(tool)) for tool in request.tools)
-    return -(-told // CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(request.messages)
+        return TokenCount(ingress.tokens_for(target.provider.dialect), estimated=True)
 
 
 def _with_betas(ingress: Ingress) -> CompletionRequest:

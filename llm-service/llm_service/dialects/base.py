@@ -52,10 +52,17 @@ class Dialect(ABC):
     name: ClassVar[str]
     headers: ClassVar[tuple[str, ...]] = ()
     """Headers of a request that are part of the dialect: a provider that speaks it is told them too."""
+    token_ratio: ClassVar[float] = 1.0
+    """How many tokens its models make of a text for one of `canonical.tokens`, about."""
+    tokens_for_tools: ClassVar[int] = 0
+    """What its provider says to a model that has tools, about."""
 
     @abstractmethod
     def parse_request(self, body: Body) -> CompletionRequest:
-        """Raises Unprocessable, naming the field that cannot be understood."""
+        """Raises Unprocessable, naming the field that cannot be understood.
+
+        A client's dialect has `messages`: the last messages of the result are theirs, one for one.
+        """
 
     @abstractmethod
     def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:

@@ -1,6 +1,8 @@
 """A client's request as it came in: its bytes, the few fields that routing needs, and the rest on demand."""
 
+import math
 from collections.abc import Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -8,15 +10,19 @@ import msgspec
 
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import Audio, CompletionRequest, Document, Image, Part, ToolResult
+from llm_service.canonical.tokens import json_tokens, request_tokens
 from llm_service.dialects.base import Body, Dialect
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
 Need: TypeAlias = Literal["image", "audio", "document", "tools", "json_schema", "thinking"]
 """What a request may need of a model."""
+Strategy: TypeAlias = Literal["error", "truncate_oldest", "truncate_middle", "summarize"]
 NEEDS: tuple[tuple[type[Part], Need], ...] = ((Image, "image"), (Audio, "audio"), (Document, "document"))
 DEFAULT_MODEL = "auto"
 """What a request without `model` asks for: the route of that name, or any model where its chain is not configured."""
 LONGEST_MODEL = 256
+LONGEST_TTL = 30 * 24 * 3600
+"""Seconds for which an answer is kept for the next to ask the same."""
 LONGEST_DEADLINE = 24 * 3600 * 1000
 """Milliseconds. A deadline only shortens what config/llm.yaml allows."""
 
@@ -32,6 +38,19 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_DEADLINE)] | None = None
 
 
+class ContextWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done with a request that is larger than a model's context window, or than `max_input_tokens`."""
+
+    strategy: Strategy | None = None
+    max_input_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class CacheWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the answer may be one that was given to the same request, up to `ttl` seconds ago."""
+
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL)]
+
+
 class Peek(msgspec.Struct, frozen=True):
     """What routing looks at. All other fields are the dialect's business."""
 
@@ -42,6 +61,8 @@ class Peek(msgspec.Struct, frozen=True):
     drop_params: bool | Annotated[list[str], msgspec.Meta(max_length=50)] | None = None
     fallbacks: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
     routing: Routing | None = None
+    context: ContextWish | None = None
+    cache: CacheWish | Literal[False] | None = None
 
 
 class Ingress:
@@ -78,6 +99,15 @@ class Ingress:
     def routing(self) -> Routing:
         return self._peek.routing or Routing()
 
+    @property
+    def context(self) -> ContextWish:
+        return self._peek.context or ContextWish()
+
+    @property
+    def cache(self) -> CacheWish | Literal[False] | None:
+        """None leaves it to the route."""
+        return self._peek.cache
+
     @cached_property
     def canonical(self) -> CompletionRequest:
         """Raises Unprocessable."""
@@ -92,12 +122,27 @@ class Ingress:
             return frozenset()
 
     @cached_property
-    def characters(self) -> int:
-        """Of all that the model is to read; of the whole body where only its own dialect reads it."""
+    def tokens(self) -> int:
+        """Of all that a model is to read, about; of the whole body where only its own dialect reads it."""
         try:
-            return sum(len(message.text) for message in self.canonical.messages)
+            return request_tokens(self.canonical)
         except Unprocessable:
-            return len(self.raw)
+            return json_tokens(self.body)
+
+    def tokens_for(self, dialect: Dialect | None) -> int:
+        """The same as models of a provider that speaks `dialect` count, about."""
+        if dialect is None:
+            return self.tokens
+        told = dialect.tokens_for_tools if self.body.get("tools") else 0
+        return math.ceil(self.tokens * dialect.token_ratio) + told
+
+    def with_messages(self, messages: list[Body]) -> "Ingress":
+        """The same request with other messages, in the client's own words."""
+        other = copy(self)
+        other.body = {**self.body, "messages": messages}
+        for known in ("canonical", "needs", "tokens"):
+            other.__dict__.pop(known, None)
+        return other
 
     def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:
         """The request in a provider's dialect: the client's own fields where it is the same, translated otherwise.

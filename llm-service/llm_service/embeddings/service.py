@@ -62,7 +62,7 @@ class EmbeddingService:
                     raise refusal(attempts, catalogue, model=asked.model) from failure
                 attempts[-1].usage = found.usage
         answer = EmbeddingAnswer.of(found, model=attempts[-1].target.model, encoding=asked.encoding_format)
-        return Embedded(answer, answer_headers(account))
+        return Embedded(answer, answer_headers(account, attempts[-1]))
 
 
 async def _ask(asked: EmbeddingRequest, target: Target, key: ApiKey | None) -> Embeddings:

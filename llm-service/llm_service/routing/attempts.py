@@ -14,11 +14,14 @@ from llm_service.canonical.events import (
     bears_content,
 )
 from llm_service.catalogue.service import Target
+from llm_service.dialects import Dialect
 from llm_service.errors import ProviderError
 from shared.events import Usage
 
 Result = Literal["running", "completed", "failed", "cancelled", "skipped"]
 """`skipped`: the target was not asked, because its circuit is open or its keys rest."""
+Purpose = Literal["answer", "summary"]
+"""`summary`: it was asked to summarize what the request leaves out."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +43,17 @@ class Attempt:
     """Characters of the answer so far."""
     dropped: list[str] = field(default_factory=list)
     """Fields of the request that it did not carry."""
+    context: str | None = None
+    """What was left out of the conversation, for the client."""
+    purpose: Purpose = "answer"
+    recorded: bool = False
+    """Whether its answer is kept for the next to ask the same, if it is complete."""
+    age: float | None = None
+    """Seconds, of an answer that was kept; nobody was asked for it then."""
+
+    def relays(self, dialect: Dialect, *, stream: bool) -> bool:
+        """Whether its bytes are what a client that speaks `dialect` expects."""
+        return self.target.provider.dialect is dialect and self.stream == stream
 
     def observe(self, event: Event, *, ms: float) -> None:
         """What the ledger has to know of an answer, should it break off here; `ms` since the attempt's start."""

@@ -11,6 +11,7 @@ from llm_service.canonical.events import Ended, Finished, Piece
 from llm_service.canonical.losses import Losses
 from llm_service.catalogue.service import Target
 from llm_service.config import Timeouts
+from llm_service.context.fitting import Fitter
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers import Call
@@ -49,27 +50,21 @@ class Engine:
         *,
         timeouts: Timeouts,
         parent: Context | None = None,
+        fitter: Fitter | None = None,
     ) -> AsyncGenerator[Attempt | Piece]:
         """Yields the attempt that committed once, then the answer's pieces up to its end.
 
-        Each attempt stands in `attempts` from its start. Closing the generator ends the provider's work.
+        Each attempt stands in `attempts` from its start. `fitter` makes the request fit into each target's window;
+        without it each gets it as it is. Closing the generator ends the provider's work.
         Raises AllFailed before an attempt committed, ProviderError after (the answer broke off).
         """
-        asked = ingress.routing.deadline_ms
-        turns = Turns(
-            plan,
-            attempts,
-            self._observed,
-            timeouts=timeouts,
-            deadline=min(asked / 1000, timeouts.deadline) if asked else timeouts.deadline,
-            streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
-            parent=parent,
-        )
+        turns = self._turns(ingress, plan, attempts, timeouts, parent)
         while (turn := turns.next()) is not None:
             committed = False
             try:
                 with turn.account():
-                    async with aclosing(_pieces(ingress, turn, timeouts)) as pieces:
+                    fitted = await _fitted(ingress, turn, fitter)
+                    async with aclosing(_pieces(fitted, turn, timeouts)) as pieces:
                         async for piece in pieces:
                             if not committed:
                                 committed = True
@@ -79,8 +74,22 @@ class Engine:
             except ProviderError as error:
                 if committed:
                     raise
-                await turns.after(turn, error)
+                await turns.after(turn, error, again=_fits_better(turn, error, fitter))
         raise AllFailed
+
+    def _turns(
+        self, ingress: Ingress, plan: Plan, attempts: list[Attempt], timeouts: Timeouts, parent: Context | None
+    ) -> Turns:
+        asked = ingress.routing.deadline_ms
+        return Turns(
+            plan,
+            attempts,
+            self._observed,
+            timeouts=timeouts,
+            deadline=min(asked / 1000, timeouts.deadline) if asked else timeouts.deadline,
+            streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
+            parent=parent,
+        )
 
     async def once(self, plan: Plan, attempts: list[Attempt], ask: Ask[T], *, timeouts: Timeouts) -> T:
         """The first answer to a question that is answered whole. Raises AllFailed."""
@@ -100,6 +109,19 @@ class Engine:
             except ProviderError as error:
                 await turns.after(turn, error)
         raise AllFailed
+
+
+async def _fitted(ingress: Ingress, turn: Turn, fitter: Fitter | None) -> Ingress:
+    if fitter is None:
+        return ingress
+    fitted = await fitter.fitted(turn.attempt.target)
+    turn.attempt.context = fitted.note
+    return fitted.ingress
+
+
+def _fits_better(turn: Turn, error: ProviderError, fitter: Fitter | None) -> bool:
+    """Whether the same target may get the request once more, as a shorter one."""
+    return fitter is not None and error.kind is Kind.CONTEXT_OVERFLOW and fitter.tightens(turn.attempt.target)
 
 
 async def _pieces(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> AsyncGenerator[Piece]:

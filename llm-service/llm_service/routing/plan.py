@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from llm_service.catalogue.service import Catalogue, Option, Target
-from llm_service.config import Mode
+from llm_service.config import Mode, RouteConfig
 from llm_service.dialects.ingress import Ingress, Need
 from llm_service.errors import ModelNotAllowed
 from llm_service.routing.observed import Observed
@@ -15,7 +15,6 @@ from shared.events import Usage
 
 ASSUMED_OUTPUT = 500
 """Tokens that an answer is taken to have where models are compared by cost or speed."""
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,8 @@ class Plan:
     targets: tuple[Target, ...]
     reroute_refused: bool = False
     """Whether what one target's content policy refuses may be asked of the next."""
+    route: RouteConfig | None = None
+    """What the configuration says of the name that was asked for, where it is a route's."""
 
 
 async def plan(ingress: Ingress, catalogue: Catalogue, observed: Observed, *, policy: Policy) -> Plan:
@@ -47,7 +48,7 @@ async def plan(ingress: Ingress, catalogue: Catalogue, observed: Observed, *, po
     for name in ingress.fallbacks or ():
         further = await catalogue.resolve(name)
         targets += [option.target for step in further.steps for option in step]
-    return Plan(_once(targets), reroute_refused=bool(route and route.reroute_refused))
+    return Plan(_once(targets), reroute_refused=bool(route and route.reroute_refused), route=route)
 
 
 def _able(step: Sequence[Option], ingress: Ingress) -> list[Option]:
@@ -80,7 +81,7 @@ def _suits(target: Target, ingress: Ingress) -> bool:
         return False
     if facts.can is not None and not facts.can.issuperset(_asked(ingress.needs)):
         return False
-    return facts.context_window is None or estimated_tokens(ingress) <= facts.context_window
+    return facts.context_window is None or ingress.tokens_for(target.provider.dialect) <= facts.context_window
 
 
 def _shown(needs: Iterable[Need]) -> set[str]:
@@ -108,12 +109,8 @@ def _cost(target: Target, ingress: Ingress) -> Decimal:
     """Of the request, about; a model without a known price comes last."""
     if target.facts.prices is None:
         return Decimal("Infinity")
-    usage = Usage(input_tokens=estimated_tokens(ingress), output_tokens=ASSUMED_OUTPUT)
+    usage = Usage(input_tokens=ingress.tokens_for(target.provider.dialect), output_tokens=ASSUMED_OUTPUT)
     return target.facts.prices.cost(usage)
-
-
-def estimated_tokens(ingress: Ingress) -> int:
-    return ingress.characters // CHARACTERS_PER_TOKEN
 
 
 def _once(targets: list[Target]) -> tuple[Target, ...]:

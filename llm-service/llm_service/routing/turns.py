@@ -99,8 +99,13 @@ class Turns:
             return Turn(attempt, key, timers, seen, self._parent)
         return None
 
-    async def after(self, turn: Turn, error: ProviderError) -> None:
-        """The turn failed: decides who is next, and waits a moment where it is the same target again."""
+    async def after(self, turn: Turn, error: ProviderError, *, again: bool = False) -> None:
+        """The turn failed: decides who is next, and waits a moment where it is the same target again.
+
+        `again`: the same target gets the request once more in any case, as it will be another one.
+        """
+        if again:
+            return
         if turn.key is not None:
             self._tried.append(turn.key)
         if self._decide(error):

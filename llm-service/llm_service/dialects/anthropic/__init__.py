@@ -22,6 +22,9 @@ class AnthropicDialect(Dialect):
 
     name: ClassVar[str] = NAME
     headers: ClassVar[tuple[str, ...]] = ("anthropic-beta", "anthropic-version")
+    token_ratio: ClassVar[float] = 1.2
+    tokens_for_tools: ClassVar[int] = 346
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing, Claude 4 with `auto`."""
 
     def parse_request(self, body: Body) -> CompletionRequest:
         return parse_request(body)
