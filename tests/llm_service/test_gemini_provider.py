@@ -171,14 +171,33 @@ async def test_the_official_openai_client_gets_images_and_structured_output(tmp_
 
 
 async def test_what_gemini_cannot_be_asked_is_a_400_that_names_it_or_dropped_and_told(tmp_path: Path) -> None:
-    ask = asking(model=MODEL, tools=[TOOL], parallel_tool_calls=False)
+    ask = asking(model=MODEL, logit_bias={"1": 2})
     async with gemini(STREAM) as stub, serving(tmp_path, {"gemini": row(stub)}) as llm:
         refused = await llm.post(SURFACES[0], json=ask)
-        allowed = await llm.post(SURFACES[0], json={**ask, "drop_params": ["parallel_tool_calls"]})
+        allowed = await llm.post(SURFACES[0], json={**ask, "drop_params": ["logit_bias"]})
     assert refused.status_code == 400
-    assert refused.json()["error"]["param"] == "parallel_tool_calls"
+    assert refused.json()["error"]["param"] == "logit_bias"
     assert allowed.status_code == 200
-    assert allowed.headers["x-synapscale-dropped"] == "parallel_tool_calls"
+    assert allowed.headers["x-synapscale-dropped"] == "logit_bias"
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+async def test_a_client_that_wants_one_call_at_a_time_gets_the_first(parallel: bool, tmp_path: Path) -> None:
+    """Vercel's SDK and LangChain ask for it wherever a structured answer is a tool; Gemini has no word for it."""
+    asked: Json = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "tools": [TOOL]}
+    async with (
+        gemini(CALLS, CALLS) as stub,
+        serving(tmp_path, {"gemini": row(stub)}) as llm,
+        openai_client(llm) as client,
+    ):
+        whole = await client.chat.completions.create(**asked, parallel_tool_calls=parallel)
+        async with client.chat.completions.stream(**asked, parallel_tool_calls=parallel) as events_:
+            streamed = await events_.get_final_completion()
+    for completion in (whole, streamed):
+        calls = completion.choices[0].message.tool_calls or []
+        cities = [call.function.arguments for call in calls if call.type == "function"]
+        assert cities == (['{"city":"Recife"}', '{"city":"Olinda"}'] if parallel else ['{"city":"Recife"}'])
+        assert completion.choices[0].finish_reason == "tool_calls"
 
 
 async def test_a_name_that_is_no_model_changes_nothing_but_one_step_of_the_path(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 
+from llm_service.canonical.events import Event, Piece, ToolCallDelta
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects import GEMINI
@@ -46,6 +47,13 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
 
     def path(self, call: Call) -> str:
         return _path(call.model, "streamGenerateContent?alt=sse" if call.stream else GENERATES)
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
+        """Gemini cannot be told to call one tool at a time: of several calls, the client that asked for it gets one."""
+        async with super().open(call) as pieces:
+            one_call = call.ingress.canonical.parallel_tool_calls is False
+            yield _with_one_call(pieces) if one_call else pieces
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -142,6 +150,16 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
             raise GEMINI.parse_error(error.code, msgspec.json.encode(error.details)) from error
         except ValueError as error:  # it reads answers without a thought that they may be none
             raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
+
+
+async def _with_one_call(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield Piece(piece.raw, tuple(event for event in piece.events if not _is_of_another_call(event)))
+
+
+def _is_of_another_call(event: Event) -> bool:
+    return isinstance(event, ToolCallDelta) and event.index > 0
 
 
 def _path(model: str, verb: str) -> str:

@@ -85,8 +85,6 @@ def _tools(request: CompletionRequest, losses: Losses) -> Json:
     tools = _declared(request.tools, losses)
     if any(tool.cache for tool in functions):
         losses.ignore("cache_control")
-    if functions and request.parallel_tool_calls is False:
-        losses.drop("parallel_tool_calls", target="gemini")
     rendered: Json = {"tools": tools} if tools else {}
     if functions and (config := _calling(request, functions)):
         rendered["toolConfig"] = {"functionCallingConfig": config}
