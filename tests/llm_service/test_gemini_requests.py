@@ -381,14 +381,18 @@ def test_documents_and_images_by_address_are_left_for_gemini_to_fetch() -> None:
         ("gemini-3.1-pro-preview", Thinking(effort="minimal"), {"thinkingLevel": "LOW"}),
         ("gemini-3.5-flash", Thinking(effort="max", visible=True), {"thinkingLevel": "HIGH", "includeThoughts": True}),
         ("gemini-3.5-flash", Thinking(effort="none"), {"thinkingLevel": "MINIMAL"}),
-        ("gemini-3.5-flash", Thinking(enabled=True), None),
+        ("gemini-3.5-flash", Thinking(enabled=True), {"includeThoughts": True}),
         ("gemini-flash-latest", Thinking(effort="high"), {"thinkingLevel": "HIGH"}),
         ("gemini-2.5-flash", Thinking(effort="medium"), {"thinkingBudget": 8192}),
         ("gemini-2.5-flash", Thinking(enabled=False), {"thinkingBudget": 0}),
-        ("gemini-2.5-flash", Thinking(enabled=True), {"thinkingBudget": -1}),
-        ("gemini-2.5-flash", Thinking(enabled=True, budget=100_000), {"thinkingBudget": 24_576}),
-        ("gemini-2.5-pro", Thinking(enabled=True, budget=100_000), {"thinkingBudget": 32_768}),
-        ("gemini-3.5-flash", Thinking(enabled=True, budget=2000, effort="low"), {"thinkingBudget": 2000}),
+        ("gemini-2.5-flash", Thinking(enabled=True), {"thinkingBudget": -1, "includeThoughts": True}),
+        ("gemini-2.5-flash", Thinking(budget=100_000), {"thinkingBudget": 24_576}),
+        ("gemini-2.5-pro", Thinking(budget=100_000), {"thinkingBudget": 32_768}),
+        (
+            "gemini-3.5-flash",
+            Thinking(enabled=True, budget=2000, effort="low", visible=False),
+            {"thinkingBudget": 2000, "includeThoughts": False},
+        ),
     ],
 )
 def test_thinking_is_asked_for_as_the_model_takes_it(model: str, thinking: Thinking, config: Json | None) -> None:
@@ -410,7 +414,6 @@ def test_structured_output_keeps_its_schema() -> None:
         ({"thinking": Thinking(effort="none"), "model": "gemini-2.5-pro"}, "reasoning_effort"),
         ({"thinking": Thinking(enabled=False), "model": "gemini-3.1-pro-preview"}, "reasoning_effort"),
         ({"thinking": Thinking(effort="furious")}, "reasoning_effort"),
-        ({"tools": (Tool(name="f"),), "parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"tools": (Opaque(native=Native(dialect="anthropic", value={"type": "bash"})),)}, "tools.bash"),
         ({"extra": Native(dialect="openai", value={"logit_bias": {"1": 2}})}, "logit_bias"),
         (
