@@ -1,6 +1,7 @@
 """The `synapscale` command. What takes time to import is imported by the command that needs it."""
 
 import argparse
+import gc
 import sys
 
 from shared import __version__
@@ -26,7 +27,9 @@ Settings are environment variables or lines of .env; .env.example lists them all
 def main() -> None:
     """Exits with 0 where all went well or was stopped as asked, 1 where something is in the way, 2 for wrong usage."""
     arguments = _parser().parse_args()
-    sys.exit(_run(arguments))
+    status = _run(arguments)
+    gc.freeze()  # the interpreter would search all that four SDKs declare for garbage, a second of work, before it ends
+    sys.exit(status)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import resource
 import signal
@@ -129,6 +130,7 @@ def main() -> None:
     serving = server(arguments.app, host=arguments.host, port=arguments.port)
     with contextlib.suppress(KeyboardInterrupt):
         serving.run()
+    gc.freeze()  # before it ends, the interpreter would search all that the providers' SDKs declare for garbage
     if not serving.started:
         sys.exit(3)
 
