@@ -11,7 +11,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
-.PHONY: help up migrate doctor test lint types arch check audit bench compose-test fmt snapshots requirements
+.PHONY: help up migrate doctor test lint types arch check audit bench clients-installed compose-test fmt snapshots requirements
 
 help:
 	@echo 'make up            install, then start the platform on http://localhost:8000'
@@ -22,6 +22,7 @@ help:
 	@echo 'make lint | types | arch | fmt'
 	@echo 'make audit         known vulnerabilities of what uv.lock names, as the package index tells'
 	@echo 'make bench         what identity, limits and usage cost, on this machine (minutes; fails on nothing)'
+	@echo 'make clients-installed  other people'"'"'s clients, in Python and Node, for the tests of tests/clients'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
 	@echo 'make snapshots     write the agreed API anew'
 	@echo 'make requirements  write requirements.txt from uv.lock'
@@ -82,6 +83,16 @@ requirements: .venv/installed-dev
 .venv/installed-dev: $(LOCK) | .venv/bin/uv
 	$(BIN)/uv sync --quiet --frozen --inexact
 	@touch $@ .venv/installed
+
+clients-installed: .venv/installed-clients tests/clients/node/node_modules/installed
+
+.venv/installed-clients: $(LOCK) .venv/installed-dev
+	$(BIN)/uv sync --quiet --frozen --inexact --group clients
+	@touch $@
+
+tests/clients/node/node_modules/installed: tests/clients/node/package-lock.json
+	npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .venv/bin/uv: | .venv/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/.*"\(uv==[^"]*\)".*/\1/p' pyproject.toml)"
