@@ -1,5 +1,6 @@
 """What can go wrong at a provider, by kind; what is done about each kind stands in `routing/policy.py`."""
 
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -81,7 +82,7 @@ class RateLimited(DomainError):
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"retry-after": str(max(1, round(self.retry_after)))}
+        return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
 class NotExpressible(ProviderError):
