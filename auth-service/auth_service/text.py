@@ -1,11 +1,10 @@
 """Text that clients send, in the shapes that this service takes."""
 
 import re
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth_service.users.names import normalized
 
@@ -18,7 +17,6 @@ LONGEST_PASSWORD = 1024
 
 _USERNAME = re.compile(r"\w[\w.@+-]*")
 _ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
 
@@ -49,12 +47,6 @@ def _email(value: str) -> str:
     return address
 
 
-def _rfc3339(value: object) -> object:
-    if not isinstance(value, datetime) and not (isinstance(value, str) and _TIME.fullmatch(value)):
-        raise ValueError("must be a time with an offset: 2026-01-31T12:00:00Z (RFC 3339)")
-    return value
-
-
 Line = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(line)]
 Username = Annotated[str, Field(min_length=2, max_length=128), AfterValidator(_username)]
 """Normalised: `names.normalized`."""
@@ -62,8 +54,6 @@ Email = Annotated[str, Field(min_length=3, max_length=LONGEST_EMAIL), AfterValid
 """Normalised: `names.normalized`."""
 Password = Annotated[str, Field(min_length=1, max_length=LONGEST_PASSWORD)]
 """Say `Field(repr=False)` beside it."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
-"""With an offset; never seconds since 1970, which clients would confuse with milliseconds."""
 Id = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 AnyId = Annotated[str, Path(json_schema_extra={"maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$"})]
 """Documented as `Id`, but what looks otherwise is as unknown as any other: 404."""

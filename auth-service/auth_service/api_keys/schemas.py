@@ -9,8 +9,9 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from auth_service.api_keys.models import ApiKey
-from auth_service.text import Moment, line
+from auth_service.text import line
 from shared.auth.policy import UNLIMITED, Budget, Period, Policy
+from shared.moments import Moment
 
 LARGEST_POLICY = 4096
 """Bytes of the claim, as it stands in the token."""

@@ -109,14 +109,19 @@ _REQUEST: dict[str, Any] = {
         **_OURS,
     },
 }
+_BLOCKS: dict[str, Any] = {
+    "type": ["string", "array"],
+    "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}},
+    "description": "Text, or blocks, each of which has the fields of its type.",
+}
 _MESSAGE_REQUEST: dict[str, Any] = {
     "type": "object",
     "required": ["messages"],
     "additionalProperties": True,
     "properties": {
         "model": {**_MODEL, "examples": ["claude-sonnet-5"]},
-        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "description": "Anthropic's own models demand it."},
-        "system": {"type": ["string", "array", "null"], "items": {"type": "object"}},
+        "max_tokens": {"type": ["integer", "null"], "description": "Anthropic's own models demand it."},
+        "system": {**_BLOCKS, "type": ["string", "array", "null"]},
         "messages": {
             "type": "array",
             "minItems": 1,
@@ -124,12 +129,20 @@ _MESSAGE_REQUEST: dict[str, Any] = {
                 "type": "object",
                 "required": ["role", "content"],
                 "additionalProperties": True,
-                "properties": {"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT},
+                "properties": {"role": {"enum": ["user", "assistant", "system"]}, "content": _BLOCKS},
             },
             "examples": [[{"role": "user", "content": "Qual é a capital do Brasil?"}]],
         },
         "stream": {"type": ["boolean", "null"], "default": False},
         **_OURS,
+        "fallbacks": {
+            "anyOf": [
+                {"type": ["array", "null"], "maxItems": 10, "items": {"type": "string"}},
+                {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                {"const": "default"},
+            ],
+            "description": "Names of models to try next, in order. Anthropic's own fallbacks go to Anthropic.",
+        },
     },
 }
 """Anthropic's request."""

@@ -13,14 +13,15 @@ class CountedTokens(BaseModel):
     input_tokens: int
 
 
-_BLOCKS: dict[str, Any] = {"type": ["string", "array"], "items": {"type": "object"}}
+_TYPED = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
+_BLOCKS: dict[str, Any] = {"type": ["string", "array"], "items": _TYPED}
 _REQUEST: dict[str, Any] = {
     "type": "object",
     "required": ["messages"],
     "additionalProperties": True,
     "properties": {
         "model": {"type": ["string", "null"], "minLength": 1, "maxLength": LONGEST_MODEL, "default": "auto"},
-        "system": _BLOCKS,
+        "system": {**_BLOCKS, "type": ["string", "array", "null"]},
         "messages": {
             "type": "array",
             "minItems": 1,
@@ -31,7 +32,10 @@ _REQUEST: dict[str, Any] = {
                 "properties": {"role": {"enum": ["user", "assistant", "system"]}, "content": _BLOCKS},
             },
         },
-        "tools": {"type": "array", "items": {"type": "object"}},
+        "tools": {
+            "type": ["array", "null"],
+            "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+        },
     },
 }
 _EXAMPLE = {"model": "claude-sonnet-5", "messages": [{"role": "user", "content": "Qual é a capital do Brasil?"}]}

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.moments import Moment
 
 GROUPS = ("hour", "day", "model", "provider", "user", "key")
 _ONE = "(hour|day|model|provider|user|key)"
@@ -20,7 +22,7 @@ def _within_reach(moment: datetime) -> datetime:
     return min(max(moment, EARLIEST), LATEST).astimezone(UTC)
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_within_reach)]
+Time = Annotated[Moment, AfterValidator(_within_reach)]
 
 
 class UsageFilter(BaseModel):

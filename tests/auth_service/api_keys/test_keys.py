@@ -54,8 +54,9 @@ async def test_an_answer_with_a_key_is_not_stored_on_its_way(ana: Caller) -> Non
 
 
 async def test_without_scopes_a_key_may_what_its_owner_may_but_not_administer(admin: Caller, ana: Caller) -> None:
-    assert set((await admin.create())["scopes"]) == {"llm:read", "llm:invoke", "chat:read", "chat:write"}
-    assert set((await ana.create())["scopes"]) == {"llm:read", "llm:invoke", "chat:read", "chat:write"}
+    without_admin = {"llm:read", "llm:invoke", "chat:read", "chat:write", "usage:read"}
+    assert set((await admin.create())["scopes"]) == without_admin
+    assert set((await ana.create())["scopes"]) == without_admin
     assert (await admin.create(scopes=["admin"]))["scopes"] == ["admin"]
 
 

@@ -47,7 +47,7 @@ def parse_request(body: Json) -> CompletionRequest:
     return CompletionRequest(
         model=typed(body.get("model"), str, "/model"),
         messages=(*_parse_system(body.get("system")), *numbered(body.get("messages"), "/messages", _parse_message)),
-        tools=tuple(numbered(body.get("tools") or [], "/tools", _parse_tool)),
+        tools=tuple(numbered([] if body.get("tools") is None else body["tools"], "/tools", _parse_tool)),
         tool_choice=_parse_tool_choice(choice),
         parallel_tool_calls=None if parallel is None else not parallel,
         output_format=_parse_output_format(output.get("format") or body.get("output_format")),
