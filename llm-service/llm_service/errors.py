@@ -28,7 +28,10 @@ class Kind(StrEnum):
 
 
 class ProviderError(Exception):
-    """An attempt failed. `status` is the provider's, where it gave one; `retry_after` in seconds."""
+    """An attempt failed. `status` is the provider's, where it gave one; `retry_after` in seconds.
+
+    `page` is the beginning of what was no error of its API: the logs have it, clients do not, for it may say anything.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         param: str | None = None,
+        page: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -45,6 +49,7 @@ class ProviderError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.param = param
+        self.page = page
 
 
 class ModelNotFound(NotFound):

@@ -137,10 +137,14 @@ async def test_refused_connections_are_tried_once_more_then_elsewhere_then_told(
     assert [attempt["provider"] for attempt in problem["attempts"]] == ["dead", "dead", "deader", "deader"]
 
 
-@pytest.mark.parametrize("fault", [Fault("status", status=401), Fault("status", status=429), Fault("html")])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("status", status=401), Fault("status", status=429), Fault("html"), Fault("html", status=502)],
+    ids=name,
+)
 async def test_what_a_provider_says_of_the_operators_account_is_not_passed_on(fault: Fault, tmp_path: Path) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
-        sim.faults.append(fault)
+        sim.faults.extend([fault, fault])
         answer = await llm.post(SURFACES[1], json=asking())
     assert answer.status_code in (429, 502)
     for told in ("sk-", "org-", "<html", "<!DOCTYPE"):

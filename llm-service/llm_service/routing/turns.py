@@ -48,7 +48,7 @@ class Turn:
             attempt.result, attempt.error = "failed", error
             _rest(self.key, attempt.target.model, error)
             told = {"target": attempt.target.name, "key": attempt.key, "error": error.kind, "status": error.status}
-            log.warning("attempt failed", **told, detail=error.message)
+            log.warning("attempt failed", **told, detail=error.message, page=error.page)
             raise
         finally:
             attempt.total_ms = (time.monotonic() - started) * 1000

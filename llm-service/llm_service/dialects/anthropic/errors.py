@@ -48,8 +48,8 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = None
     if not isinstance(error, dict):
-        told = f"The provider answered {status}: {excerpt(body)}"
-        return ProviderError(_kind_of(status), told, status=status)
+        told = f"The provider answered {status}."
+        return ProviderError(_kind_of(status), told, status=status, page=excerpt(body))
     message = str(error.get("message") or status)
     return ProviderError(_kind_of(status, str(error.get("type")), message), message, status=status)
 

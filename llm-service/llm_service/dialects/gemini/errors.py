@@ -57,7 +57,7 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     if isinstance(error, dict | str):
         return error_of(error, status=status)
     kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else _kind_of_status(status)
-    return ProviderError(kind, f"The provider answered {status}: {excerpt(body)}", status=status)
+    return ProviderError(kind, f"The provider answered {status}.", status=status, page=excerpt(body))
 
 
 def error_of(error: Any, *, status: int | None = None) -> ProviderError:

@@ -232,9 +232,8 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     except msgspec.DecodeError:
         error = None
     if not isinstance(error, dict):
-        error = {"message": f"The provider answered {status}: {_excerpt(body)}"}
-        if status in NOT_FROM_THE_API:
-            return ProviderError(Kind.INVALID_ANSWER, error["message"], status=status)
+        kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else kind_of_status(status)
+        return ProviderError(kind, f"The provider answered {status}.", status=status, page=_excerpt(body))
     kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status)
     return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
 
