@@ -64,7 +64,7 @@ async def platform(sims: dict[str, Provider], directory: Path) -> AsyncIterator[
         for name, sim in sims.items()
     }
     routes = {"any": [[{"model": model} for _, model, _ in MODELS.values()]]}
-    timeouts = {"headers": 2, "first_content": 2, "gap": 2, "total": 10}
+    timeouts = {"headers": 10, "first_content": 10, "gap": 10, "total": 20}
     config = {"providers": providers, "routes": routes, "timeouts": timeouts}
     (directory / "llm.yaml").write_text(yaml.safe_dump(config))
     port = free_port()
