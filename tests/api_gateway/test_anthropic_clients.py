@@ -40,7 +40,7 @@ async def door_to_anthropic(database_url: str, directory: Path) -> AsyncIterator
         auth = InProcessUpstream(
             "auth", app=create_auth(AuthSettings(database_url=database_url, admin_password=ADMIN_PASSWORD, **given))
         )
-        llm = create_llm(LlmSettings(llm_config=config, **given), variables={})
+        llm = create_llm(LlmSettings(llm_config=config, database_url=database_url, **given), variables={})
         llm.state.upstreams = Upstreams([auth])
         async with gateway_over(auth, InProcessUpstream("llm", app=llm), silent_service("chat")) as client:
             del client.headers["authorization"]

@@ -98,7 +98,8 @@ async def test_behind_the_gateway_a_key_is_a_token_of_ours(door: Door) -> None:
     assert shown(seen, "x-api-key") == []
     assert made["key"] not in str(seen)
     claims = jwt.decode(authorization.removeprefix("Bearer "), options={"verify_signature": False})
-    assert (claims["sid"], claims["scope"], claims["policy"]) == (made["id"], "llm:read", {"requests_per_minute": 7})
+    policy = {"requests_per_minute": 7, "key": made["id"]}
+    assert (claims["sid"], claims["scope"], claims["policy"]) == (made["id"], "llm:read", policy)
     me = await door.client.get("/api/auth/me", headers={"authorization": f"Bearer {made['key']}"})
     assert me.json()["username"] == "admin"
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from llm_service.main import create_app as create_llm
 from llm_service.settings import Settings as LlmSettings
 from shared.upstreams import HttpUpstream, InProcessUpstream
 from tests.api_gateway.conftest import gateway_over, silent_service
+from tests.llm_service.serving import NO_DATABASE
 from tests.simulators.http import nothing_listens
 from tests.tokens import auth_stub
 
@@ -76,8 +78,10 @@ def test_what_the_gateway_does_not_pass_on_is_not_shown() -> None:
     assert merged({"llm": service_with(BaseModel, "/internal/x")})["paths"] == {}
 
 
-async def test_a_service_that_is_away_leaves_the_rest() -> None:
-    llm = InProcessUpstream("llm", app=create_llm(LlmSettings(), variables={}))
+async def test_a_service_that_is_away_leaves_the_rest(tmp_path: Path) -> None:
+    llm = InProcessUpstream(
+        "llm", app=create_llm(LlmSettings(database_url=NO_DATABASE, data_dir=tmp_path), variables={})
+    )
     llm.app.state.upstreams = type(llm.app.state.upstreams)([auth_stub()])
     with nothing_listens() as nowhere:
         async with gateway_over(auth_stub(), llm, HttpUpstream("chat", url=nowhere)) as client:

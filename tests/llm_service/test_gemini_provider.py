@@ -164,7 +164,7 @@ async def test_the_official_openai_client_gets_images_and_structured_output(tmp_
         {"fileData": {"fileUri": "https://example.com/a.webp", "mimeType": "image/webp"}},
     ]
     assert body["generationConfig"] == {
-        "thinkingConfig": {"thinkingLevel": "LOW"},
+        "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True},
         "responseMimeType": "application/json",
         "responseJsonSchema": schema,
     }

@@ -377,17 +377,17 @@ def test_documents_and_images_by_address_are_left_for_gemini_to_fetch() -> None:
 @pytest.mark.parametrize(
     ("model", "thinking", "config"),
     [
-        ("gemini-3.5-flash", Thinking(effort="low"), {"thinkingLevel": "LOW"}),
-        ("gemini-3.1-pro-preview", Thinking(effort="minimal"), {"thinkingLevel": "LOW"}),
+        ("gemini-3.5-flash", Thinking(effort="low"), {"thinkingLevel": "LOW", "includeThoughts": True}),
+        ("gemini-3.1-pro-preview", Thinking(effort="minimal"), {"thinkingLevel": "LOW", "includeThoughts": True}),
         ("gemini-3.5-flash", Thinking(effort="max", visible=True), {"thinkingLevel": "HIGH", "includeThoughts": True}),
         ("gemini-3.5-flash", Thinking(effort="none"), {"thinkingLevel": "MINIMAL"}),
         ("gemini-3.5-flash", Thinking(enabled=True), {"includeThoughts": True}),
-        ("gemini-flash-latest", Thinking(effort="high"), {"thinkingLevel": "HIGH"}),
-        ("gemini-2.5-flash", Thinking(effort="medium"), {"thinkingBudget": 8192}),
+        ("gemini-flash-latest", Thinking(effort="high"), {"thinkingLevel": "HIGH", "includeThoughts": True}),
+        ("gemini-2.5-flash", Thinking(effort="medium"), {"thinkingBudget": 8192, "includeThoughts": True}),
         ("gemini-2.5-flash", Thinking(enabled=False), {"thinkingBudget": 0}),
         ("gemini-2.5-flash", Thinking(enabled=True), {"thinkingBudget": -1, "includeThoughts": True}),
-        ("gemini-2.5-flash", Thinking(budget=100_000), {"thinkingBudget": 24_576}),
-        ("gemini-2.5-pro", Thinking(budget=100_000), {"thinkingBudget": 32_768}),
+        ("gemini-2.5-flash", Thinking(budget=100_000), {"thinkingBudget": 24_576, "includeThoughts": True}),
+        ("gemini-2.5-pro", Thinking(budget=100_000), {"thinkingBudget": 32_768, "includeThoughts": True}),
         (
             "gemini-3.5-flash",
             Thinking(enabled=True, budget=2000, effort="low", visible=False),

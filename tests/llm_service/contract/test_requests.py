@@ -84,7 +84,7 @@ WISHES = (
         "parallel_tool_calls",
         {"parallel_tool_calls": False, "tools": OPENAI_TOOLS},
         OF_OPENAI,
-        ("openai", "compatible", "anthropic", "mistral"),
+        ("openai", "compatible", "anthropic", "gemini", "mistral"),
         None,
     ),
     Wish("top_k", {"top_k": 41}, OF_ANTHROPIC, ("anthropic", "gemini", "mistral"), 41),
