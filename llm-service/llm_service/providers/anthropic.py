@@ -1,5 +1,7 @@
 """Anthropic (https://platform.claude.com/docs/en/api/overview)."""
 
+import asyncio
+import importlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -109,8 +111,7 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
     @asynccontextmanager
     async def _client(self, key: ApiKey | None) -> AsyncIterator["AsyncAnthropic"]:
         """Anthropic's SDK on our connections; what it raises is told as ours."""
-        import anthropic  # takes half a second, which only a configured provider need pay
-
+        anthropic = await asyncio.to_thread(importlib.import_module, "anthropic")  # a second, the first time
         client = anthropic.AsyncAnthropic(
             api_key=key.secret if key else "",
             base_url=self.base_url,
