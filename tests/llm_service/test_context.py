@@ -80,7 +80,7 @@ async def test_what_may_not_be_cut_is_refused_with_its_sizes(surface: str, tmp_p
     problem = answer.json()["error"] if surface.startswith("/v1/") else answer.json()
     assert problem["code"] == "context_length_exceeded"
     told = problem["message"] if surface.startswith("/v1/") else problem["detail"]
-    assert "1000 of its context window" in told
+    assert "has room for 1000 of the 1000 of its context window" in told
     assert "openai/gpt-4o" in told
 
 

@@ -152,5 +152,6 @@ def _too_long(target: Target, size: int, room: int, *, cut: bool = False) -> Pro
     window = target.facts.context_window
     of = f" of the {window} of its context window" if window is not None else ""
     why = ", even without all that may be left out" if cut else ""
-    message = f"The request has about {size} tokens; {target.name} has room for {room}{of}{why}."
+    told = room if window is None else min(room, window)  # an estimate may be wrong, but no window is that large
+    message = f"The request has about {size} tokens; {target.name} has room for {told}{of}{why}."
     return ProviderError(Kind.CONTEXT_OVERFLOW, message, param="messages")
