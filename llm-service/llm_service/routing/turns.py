@@ -140,7 +140,7 @@ def _unable(target: Target, key: ApiKey | None, seen: Seen) -> ProviderError | N
         message = f"All keys of {name} rest: the provider limited or refused them a moment ago."
         return ProviderError(first.why(target.model), message, retry_after=first.rested_in(target.model))
     if not seen.breaker.allows():
-        message = f"{name} failed too often a moment ago, and is left alone."
+        message = f"{target.name} failed too often a moment ago, and is left alone."
         return ProviderError(Kind.CIRCUIT_OPEN, message, retry_after=max(1.0, seen.breaker.opens_in))
     return None
 
