@@ -36,6 +36,8 @@ async def test_a_limited_key_is_replaced_at_once_and_rests(tmp_path: Path) -> No
     rests = sorted(key["rests_for"] for key in status["keys"])
     assert rests[0] == 0
     assert 25 < rests[1] <= 30
+    measured = [*rests, status["targets"][0]["first_content_ms"], status["targets"][0]["tokens_per_second"]]
+    assert measured == [round(one, 1) for one in measured]
 
 
 async def test_a_limit_of_one_model_leaves_the_key_to_others(tmp_path: Path) -> None:
@@ -93,6 +95,7 @@ async def test_with_all_circuits_open_the_client_is_told_when_to_come_back(tmp_p
                 answer = await llm.post(SURFACES[1], json=asking())
     assert answer.status_code == 503
     assert answer.json()["code"] == "provider_circuit_open"
+    assert answer.json()["detail"].startswith("dead/gpt-4o failed too often")
     assert 1 <= int(answer.headers["retry-after"]) <= 6
 
 

@@ -151,7 +151,7 @@ class Account:
     def overhead_ms(self) -> float:
         """Since the request came in, but for the time that providers took."""
         elapsed = (time.monotonic() - self.started) * 1000
-        return max(0.0, elapsed - sum(_ms(attempt) for attempt in self.attempts))
+        return round(max(0.0, elapsed - sum(_ms(attempt) for attempt in self.attempts)), 1)
 
     async def __aenter__(self) -> Self:
         return self

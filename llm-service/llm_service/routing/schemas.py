@@ -1,5 +1,6 @@
 """How providers are, as JSON."""
 
+import math
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -26,6 +27,10 @@ class LastError(BaseModel):
     at: datetime
 
 
+def _tenths(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 1)
+
+
 class TargetStatus(BaseModel):
     """A model at the provider, as this process has seen it since its start. Averages weigh the newest attempt most."""
 
@@ -50,8 +55,8 @@ class TargetStatus(BaseModel):
             breaker=seen.breaker.state,
             attempts=seen.attempts,
             failures=seen.failures,
-            first_content_ms=seen.first_content_ms,
-            tokens_per_second=seen.tokens_per_second,
+            first_content_ms=_tenths(seen.first_content_ms),
+            tokens_per_second=_tenths(seen.tokens_per_second),
             last_error=told,
         )
 
@@ -67,7 +72,10 @@ class ProviderStatus(BaseModel):
 
     @classmethod
     def of(cls, provider: Provider, seen: dict[str, Seen]) -> "ProviderStatus":
-        keys = [KeyStatus(name=key.name, weight=key.weight, rests_for=key.longest_rest) for key in provider.keys.all]
+        keys = [
+            KeyStatus(name=key.name, weight=key.weight, rests_for=math.ceil(key.longest_rest * 10) / 10)
+            for key in provider.keys.all
+        ]
         prefix = f"{provider.name}/"
         targets = [TargetStatus.of(n.removeprefix(prefix), one) for n, one in seen.items() if n.startswith(prefix)]
         troubles = [key.rests_for > 0 for key in keys], [target.breaker != "closed" for target in targets]

@@ -51,6 +51,7 @@ async def test_a_completed_request_has_a_row_with_its_exact_cost(
     assert 0 < one["first_content_ms"] <= one["total_ms"]
     assert answer.headers["x-synapscale-ledger-id"] == f"lreq_{one['id'].hex}"
     assert float(answer.headers["x-synapscale-overhead-ms"]) >= 0
+    assert one["overhead_ms"] == round(one["overhead_ms"], 1)
 
 
 async def test_the_provider_s_time_is_not_our_overhead(database_url: str, tmp_path: Path) -> None:
