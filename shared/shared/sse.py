@@ -69,6 +69,8 @@ class EventStream(Response):
             result, *_ = await asyncio.gather(sending, pinging, leaving, stopping, return_exceptions=True)
         if out_of_time:
             await self._break_off(send, Stopping())
+        elif isinstance(result, DomainError):
+            await self._break_off(send, result)  # a ping may have begun the answer in the meantime
         elif isinstance(result, Exception):
             raise result
 

@@ -51,6 +51,24 @@ async def test_an_error_before_the_first_frame_is_an_answer_of_its_own() -> None
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_error_at_the_moment_of_the_first_ping_is_an_answer_or_the_last_frame(turns: int) -> None:
+    """Both come of timers of ten seconds, so they meet; an answer that has begun must not begin again."""
+
+    async def frames() -> AsyncGenerator[bytes]:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise NotFound("no such thing")
+        yield b""
+
+    async with serving(EventStream(frames(), on_error=told, hold=0)) as http:
+        answer = await http.get("/")
+    assert (answer.status_code, answer.text.removeprefix(PING.decode())) in (
+        (200, "data: not_found\n\n"),
+        (404, answer.text),
+    )
+
+
 async def test_an_error_after_it_is_the_last_frame() -> None:
     async def frames() -> AsyncGenerator[bytes]:
         yield b"data: 1\n\n"
