@@ -24,10 +24,11 @@ from llm_service.canonical.events import (
 )
 from llm_service.canonical.request import Native
 from llm_service.dialects.anthropic.blocks import parse_citation
-from llm_service.dialects.anthropic.errors import in_band, unreadable
+from llm_service.dialects.anthropic.errors import in_band
 from llm_service.dialects.anthropic.seals import NAME, opened
 from llm_service.dialects.anthropic.usage import parse_usage
 from llm_service.dialects.base import StreamParser
+from llm_service.dialects.failures import unreadable
 from shared.http.frames import Frame
 
 Json = dict[str, Any]

@@ -3,8 +3,7 @@
 import re
 from typing import Any
 
-import msgspec
-
+from llm_service.dialects.failures import excerpt, json_object, kind_of_status
 from llm_service.errors import Kind, ProviderError
 
 Json = dict[str, Any]
@@ -38,15 +37,11 @@ KIND_OF_WORDS = (
     (re.compile(r"credit balance", re.IGNORECASE), Kind.CREDENTIALS),
 )
 """An `invalid_request_error` has no code: only its message says that it is one of these."""
-LONGEST_EXCERPT = 200
 
 
 def parse_error(status: int, body: bytes) -> ProviderError:
     """Of an answer that is none: the kind follows the error's type, then the status."""
-    try:
-        error = msgspec.json.decode(body, type=Json).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = None
+    error = (json_object(body) or {}).get("error")
     if not isinstance(error, dict):
         told = f"The provider answered {status}."
         return ProviderError(_kind_of(status), told, status=status, page=excerpt(body))
@@ -68,15 +63,4 @@ def _kind_of(status: int, name: str = "", message: str = "") -> Kind:
         return next((told for words, told in KIND_OF_WORDS if words.search(message)), kind)
     if kind is not None:
         return kind
-    if status < 400:
-        return Kind.INVALID_ANSWER
-    return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
-
-
-def unreadable(data: bytes) -> ProviderError:
-    return ProviderError(Kind.INVALID_ANSWER, f"The provider sent something that is no answer: {excerpt(data)}")
-
-
-def excerpt(data: bytes) -> str:
-    text = " ".join(data.decode(errors="replace").split())
-    return repr(text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…")
+    return kind_of_status(status, KIND_OF_STATUS)

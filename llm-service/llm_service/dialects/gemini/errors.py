@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from llm_service.dialects.failures import excerpt, kind_of_status
 from llm_service.errors import Kind, ProviderError
 
 Json = dict[str, Any]
@@ -41,7 +42,6 @@ OF_THE_PURSE = re.compile(r"credits? (are|is) depleted|spending cap|billing acco
 OF_A_FILE = re.compile(r"access the file|file .* not exist|cachedcontent", re.IGNORECASE)
 NOT_FROM_THE_API = (404, 405)
 """Without an error object: the address is wrong, or something else answers there; the client is not to blame."""
-LONGEST_EXCERPT = 200
 LONGEST_MESSAGE = 2000
 
 
@@ -56,14 +56,14 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict | str):
         return error_of(error, status=status)
-    kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else _kind_of_status(status)
+    kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else kind_of_status(status, KIND_OF_STATUS)
     return ProviderError(kind, f"The provider answered {status}.", status=status, page=excerpt(body))
 
 
 def error_of(error: Any, *, status: int | None = None) -> ProviderError:
     """An error object; without `status` it came where an answer was due, after a 200."""
     if not isinstance(error, dict):
-        return ProviderError(_kind_of_status(status or 500), str(error)[:LONGEST_MESSAGE], status=status)
+        return ProviderError(kind_of_status(status or 500, KIND_OF_STATUS), str(error)[:LONGEST_MESSAGE], status=status)
     code = error.get("code")
     number = status or (code if isinstance(code, int) else 500)
     message = str(error.get("message") or error.get("status") or f"The provider answered {number}.")[:LONGEST_MESSAGE]
@@ -93,13 +93,7 @@ def _kind(status: int, name: str, message: str, details: list[Json]) -> Kind:
         return Kind.CREDENTIALS
     if status == 403 and OF_A_FILE.search(message):
         return Kind.BAD_REQUEST
-    return KIND_OF_NAME.get(name) or _kind_of_status(status)
-
-
-def _kind_of_status(status: int) -> Kind:
-    if status < 400:
-        return Kind.INVALID_ANSWER
-    return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
+    return KIND_OF_NAME.get(name) or kind_of_status(status, KIND_OF_STATUS)
 
 
 def _retry_after(details: list[Json]) -> float | None:
@@ -118,12 +112,3 @@ def _param(details: list[Json]) -> str | None:
         if isinstance(violations, list) and violations and isinstance(violations[0], dict):
             return str(violations[0].get("field") or "") or None
     return None
-
-
-def unreadable(body: bytes) -> ProviderError:
-    return ProviderError(Kind.INVALID_ANSWER, f"The provider sent something that is no answer: {excerpt(body)}")
-
-
-def excerpt(body: bytes) -> str:
-    text = " ".join(body[: 4 * LONGEST_EXCERPT].decode(errors="replace").split())
-    return repr(text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…")

@@ -23,8 +23,9 @@ from llm_service.canonical.events import (
 )
 from llm_service.canonical.request import Audio, Image, Native, Signature
 from llm_service.dialects.base import StreamParser
+from llm_service.dialects.failures import unreadable
 from llm_service.dialects.gemini.citations import read_citations, read_grounding
-from llm_service.dialects.gemini.errors import error_of, unreadable
+from llm_service.dialects.gemini.errors import error_of
 from llm_service.dialects.gemini.wire import (
     Candidate,
     Likelihood,

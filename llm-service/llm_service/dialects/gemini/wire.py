@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from llm_service.dialects.gemini.errors import unreadable
+from llm_service.dialects.failures import unreadable
 
 Json = dict[str, Any]
 

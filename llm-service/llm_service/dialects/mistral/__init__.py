@@ -29,8 +29,9 @@ from llm_service.canonical.request import (
     ToolResult,
 )
 from llm_service.dialects.base import Body, StreamParser, extra_fields
+from llm_service.dialects.failures import json_object, kind_of_status
 from llm_service.dialects.openai import OpenAIDialect
-from llm_service.dialects.openai.parse_answer import OpenAIStreamParser, kind_of_status, parse_answer
+from llm_service.dialects.openai.parse_answer import KIND_OF_STATUS, OpenAIStreamParser, parse_answer
 from llm_service.errors import Kind, ProviderError
 
 CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
@@ -78,13 +79,10 @@ class MistralDialect(OpenAIDialect):
 
     def parse_error(self, status: int, body: bytes) -> ProviderError:
         """`{"object": "error", "message", "type", "code"}`, `{"detail": [{"loc", "msg"}]}`, or a message alone."""
-        try:
-            told = msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return super().parse_error(status, body)
+        told = json_object(body) or {}
         if "error" in told or not (message := _message(told)):
             return super().parse_error(status, body)
-        kind = kind_of_status(status)
+        kind = kind_of_status(status, KIND_OF_STATUS)
         if kind is Kind.BAD_REQUEST and ("context length" in message or "too large for model" in message):
             kind = Kind.CONTEXT_OVERFLOW
         elif kind is Kind.BAD_REQUEST and "Invalid model" in message:

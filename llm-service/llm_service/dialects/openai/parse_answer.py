@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from llm_service.canonical.events import (
     Cited,
     Ended,
@@ -23,6 +21,7 @@ from llm_service.canonical.events import (
 )
 from llm_service.canonical.request import Audio, Citation, Image, Reasoning
 from llm_service.dialects.base import StreamParser
+from llm_service.dialects.failures import excerpt, json_object, kind_of_status, unreadable
 from llm_service.dialects.openai.reasoning import seal_of_call, thought_of
 from llm_service.errors import Kind, ProviderError
 from shared.events import Usage
@@ -59,7 +58,6 @@ KIND_OF_CODE = {
 }
 NOT_FROM_THE_API = (404, 405)
 """Without an error object: the address is wrong, or something else answers there; the client is not to blame."""
-LONGEST_EXCERPT = 200
 
 
 def _plain(content: Any) -> Iterator[Event]:
@@ -86,7 +84,7 @@ class OpenAIStreamParser(StreamParser):
         try:
             return tuple(self._events(chunk))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise _unreadable(frame.data) from None
+            raise unreadable(frame.data) from None
 
     def _events(self, chunk: Json) -> Iterator[Event]:
         if not self._started:
@@ -112,7 +110,7 @@ def parse_answer(body: bytes, *, content: Content = _plain) -> tuple[Event, ...]
         if usage := answer.get("usage"):
             events.append(UsageCounted(_usage(usage)))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
-        raise _unreadable(body) from None
+        raise unreadable(body) from None
     return (*events, Ended())
 
 
@@ -227,14 +225,11 @@ def _usage(usage: Json) -> Usage:
 
 def parse_error(status: int, body: bytes) -> ProviderError:
     """OpenAI's error object if there is one; the kind follows its code, then the status."""
-    try:
-        error = msgspec.json.decode(body, type=Json).get("error")
-    except msgspec.DecodeError:
-        error = None
+    error = (json_object(body) or {}).get("error")
     if not isinstance(error, dict):
-        kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else kind_of_status(status)
-        return ProviderError(kind, f"The provider answered {status}.", status=status, page=_excerpt(body))
-    kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status)
+        kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else kind_of_status(status, KIND_OF_STATUS)
+        return ProviderError(kind, f"The provider answered {status}.", status=status, page=excerpt(body))
+    kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status, KIND_OF_STATUS)
     return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
 
 
@@ -250,28 +245,12 @@ def _in_band(error: Any) -> ProviderError:
     code = str(error.get("code"))
     kind = KIND_OF_CODE.get(code) or KIND_OF_CODE.get(str(error.get("type")))
     if kind is None:
-        kind = kind_of_status(int(code) if code.isdigit() and len(code) == 3 else 500)
+        kind = kind_of_status(int(code) if code.isdigit() and len(code) == 3 else 500, KIND_OF_STATUS)
     return ProviderError(kind, str(error.get("message") or "The provider reported an error."), param=error.get("param"))
 
 
-def kind_of_status(status: int) -> Kind:
-    if status < 400:
-        return Kind.INVALID_ANSWER
-    return KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.BAD_REQUEST)
-
-
 def _object(data: str | bytes) -> Json:
-    try:
-        return msgspec.json.decode(data, type=Json)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _unreadable(data) from None
-
-
-def _unreadable(data: str | bytes) -> ProviderError:
-    return ProviderError(Kind.INVALID_ANSWER, f"The provider sent something that is no answer: {_excerpt(data)}")
-
-
-def _excerpt(data: str | bytes) -> str:
-    text = data if isinstance(data, str) else data.decode(errors="replace")
-    text = " ".join(text.split())
-    return repr(text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…")
+    found = json_object(data)
+    if found is None:
+        raise unreadable(data)
+    return found
