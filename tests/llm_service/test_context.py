@@ -1,6 +1,7 @@
 """Conversations that are larger than a model's window, through the service to simulated providers."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,20 @@ async def test_without_a_summary_the_oldest_is_left_out(failure: Fault, tmp_path
             answer = await llm.post(SURFACES[0], json=long(context={"strategy": "summarize"}))
     assert answer.status_code == 200
     assert answer.headers["x-synapscale-context"] == "truncated; messages=14"
+
+
+async def test_a_silent_summarizer_leaves_half_of_the_deadline_to_the_answer(tmp_path: Path) -> None:
+    asked = long(context={"strategy": "summarize"}, routing={"deadline_ms": 2000})
+    async with OpenAISimulator() as sim, OpenAISimulator() as cheap:
+        rows = {"openai": row(sim), "cheap": row(cheap, models=("gpt-4o-mini",))}
+        defaults = {"context": {"summary_model": "gpt-4o-mini"}}
+        async with serving(tmp_path, rows, models=WINDOWS, defaults=defaults) as llm:
+            cheap.faults.append(Fault("stall-headers"))
+            began = time.monotonic()
+            answer = await llm.post(SURFACES[0], json=asked)
+    assert answer.status_code == 200
+    assert answer.headers["x-synapscale-context"] == "truncated; messages=14"
+    assert time.monotonic() - began < 2
 
 
 async def test_a_summary_is_paid_for_as_an_attempt_of_its_own(database_url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from llm_service.catalogue.service import Target
 from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
+from llm_service.context.fitting import SUMMARY_TOKENS
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
 from llm_service.ledger.writer import Ledger
 from llm_service.limits.errors import PriceUnknown
@@ -24,13 +25,16 @@ from shared.errors import DomainError
 from shared.events import Usage
 
 SOURCE = "llm"
+MOST_TRIES = 2
+"""Of one target, in which it may say something: policies have it asked once more where it broke off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A request as far as it is paid for. `body` is the client's; `model` as the client names it.
 
-    `says` is whether tokens come back: none do for embeddings.
+    `says` is whether tokens come back: none do for embeddings. Where it is `assured`, an attempt that is replaced may
+    have said much. `summarizers` may be asked to summarize what a target has no room for.
     """
 
     principal: Principal
@@ -39,6 +43,8 @@ class Asked:
     stream: bool
     body: dict[str, Any]
     says: bool = True
+    assured: bool = False
+    summarizers: tuple[Target, ...] = ()
 
 
 class Accounts:
@@ -79,17 +85,12 @@ class Accounts:
         self._ledger.append(entry)
 
     def _worst(self, asked: Asked, targets: Sequence[Target], payer: Payer) -> Worst:
-        tokens, usd = 0, Decimal(0)
-        asked_tokens = estimated_tokens(asked.body)
-        for target in targets:
-            facts = target.facts
-            said_tokens = most_output_tokens(asked.body, longest=facts.max_output_tokens) if asked.says else 0
-            tokens = max(tokens, asked_tokens + said_tokens)
-            if payer.policy.budget is not None:
-                if facts.prices is None:
-                    raise PriceUnknown(target.name)
-                usd = max(usd, worst_cost(facts.prices, input_tokens=asked_tokens, output_tokens=said_tokens))
-        return Worst(tokens=tokens, usd=usd)
+        """The dearest target's; all of them twice where an answer is assured; a summary for each where one is made."""
+        heard = estimated_tokens(asked.body)
+        answers = [_most(one, payer, heard=heard, said=_most_said(asked, one)) for one in targets]
+        summaries = [_most(one, payer, heard=heard, said=SUMMARY_TOKENS) for one in asked.summarizers]
+        worst = [_sum(answers * MOST_TRIES) if asked.assured else _dearest(answers)]
+        return _sum([*worst, *[_dearest(summaries)] * len(targets)])
 
     async def _reserve(self, account: "Account", worst: Worst) -> None:
         """A client that leaves meanwhile leaves no reservation behind."""
@@ -110,6 +111,30 @@ class Accounts:
     def _give_back(self, account: "Account", reserving: "asyncio.Task[None]") -> None:
         if not reserving.cancelled() and reserving.exception() is None:
             self.close_now(Entry(id=account.id, reserved=True))
+
+
+def _most_said(asked: Asked, target: Target) -> int:
+    return most_output_tokens(asked.body, longest=target.facts.max_output_tokens) if asked.says else 0
+
+
+def _most(target: Target, payer: Payer, *, heard: int, said: int) -> Worst:
+    """Raises PriceUnknown."""
+    usd = Decimal(0)
+    if payer.policy.budget is not None:
+        if (prices := target.facts.prices) is None:
+            raise PriceUnknown(target.name)
+        usd = worst_cost(prices, input_tokens=heard, output_tokens=said)
+    return Worst(tokens=heard + said, usd=usd)
+
+
+def _dearest(each: Sequence[Worst]) -> Worst:
+    return Worst(
+        tokens=max((one.tokens for one in each), default=0), usd=max((one.usd for one in each), default=Decimal(0))
+    )
+
+
+def _sum(each: Sequence[Worst]) -> Worst:
+    return Worst(tokens=sum(one.tokens for one in each), usd=sum((one.usd for one in each), Decimal(0)))
 
 
 def payer_of(principal: Principal) -> Payer:
@@ -250,7 +275,7 @@ class Account:
         if attempt.usage is not None and result == "completed":
             return attempt.usage
         begun = attempt.begun and result in ("completed", "cancelled", "interrupted")
-        if attempt.usage is None and not attempt.said and not begun:
+        if not attempt.said and not begun:
             return None
         said = -(-attempt.said // CHARACTERS_PER_TOKEN)
         counted = attempt.usage or Usage(input_tokens=estimated_tokens(self.asked.body))

@@ -17,15 +17,17 @@ from llm_service.canonical.events import Ended, Piece
 from llm_service.catalogue.service import Catalogue, Target
 from llm_service.completions.accounting import Account, Accounts, Asked
 from llm_service.completions.writers import Writer, plain
+from llm_service.config import ContextConfig
 from llm_service.context.fitting import Fitter, wanted_context
 from llm_service.dialects.ingress import Ingress
-from llm_service.errors import Kind, ProviderError, for_client
+from llm_service.errors import Kind, ModelNotFound, ProviderError, for_client
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.attempts import Attempt
-from llm_service.routing.engine import AllFailed, Engine
+from llm_service.routing.engine import AllFailed, Engine, deadline_of
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import Plan, plan
 from llm_service.routing.summaries import Summaries
+from llm_service.routing.timers import Deadline
 from shared.auth import Principal
 from shared.errors import DomainError, GatewayTimeout
 
@@ -112,22 +114,34 @@ class Completions:
         with self._live.use() as catalogue:
             planned = await plan(order.ingress, catalogue, self._observed, policy=order.principal.policy)
             async with (
-                await self._account(order, planned.targets) as account,
+                await self._account(order, catalogue, planned) as account,
                 self._kept_or_asked(order, catalogue, planned) as (committed, run),
             ):
                 if committed.age is not None:
                     account.cached, account.target = True, committed.target
                 yield account, committed, run
 
-    async def _account(self, order: Order, targets: tuple[Target, ...]) -> Account:
+    async def _account(self, order: Order, catalogue: Catalogue, planned: Plan) -> Account:
         asked = Asked(
             principal=order.principal,
             request_id=order.request_id,
             model=order.ingress.model,
             stream=order.ingress.stream,
             body=order.ingress.body,
+            assured=order.ingress.routing.assured,
+            summarizers=await self._summarizers(order, catalogue, planned),
         )
-        return await self._accounts.open(asked, targets, order.attempts)
+        return await self._accounts.open(asked, planned.targets, order.attempts)
+
+    async def _summarizers(self, order: Order, catalogue: Catalogue, planned: Plan) -> tuple[Target, ...]:
+        wanted = _context(order.ingress, catalogue, planned)
+        if wanted is None or wanted.strategy != "summarize":
+            return ()
+        try:
+            resolved = await catalogue.resolve(wanted.summary_model or order.ingress.model)
+        except ModelNotFound:
+            return ()
+        return tuple(option.target for step in resolved.steps for option in step)
 
     def _kept_or_asked(self, order: Order, catalogue: Catalogue, planned: Plan) -> AbstractAsyncContextManager[Opened]:
         """Who may not use the model has been told so before, by the plan."""
@@ -165,13 +179,24 @@ class Completions:
             yield committed, run
 
     def _fitter(self, order: Order, catalogue: Catalogue, planned: Plan) -> Fitter | None:
-        route, defaults = planned.route, catalogue.config.defaults
-        wanted = wanted_context(order.ingress, route.context if route else None, defaults.context)
+        wanted = _context(order.ingress, catalogue, planned)
         if wanted is None:
             return None
-        model = wanted.summary_model or order.ingress.model
-        summaries = Summaries(self._engine, catalogue, self._observed, order.attempts, model, order.trace)
+        summaries = Summaries(
+            engine=self._engine,
+            catalogue=catalogue,
+            observed=self._observed,
+            attempts=order.attempts,
+            model=wanted.summary_model or order.ingress.model,
+            deadline=Deadline(deadline_of(order.ingress, catalogue.config.timeouts)),
+            trace=order.trace,
+        )
         return Fitter(order.ingress, wanted, summaries.summarize)
+
+
+def _context(ingress: Ingress, catalogue: Catalogue, planned: Plan) -> ContextConfig | None:
+    route = planned.route
+    return wanted_context(ingress, route.context if route else None, catalogue.config.defaults.context)
 
 
 def refusal(attempts: list[Attempt], catalogue: Catalogue, *, model: str) -> DomainError:

@@ -54,10 +54,10 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worst:
-    """What a request may use at most; `usd` is needed where the payer has a budget."""
+    """What a request may use at most; `usd` counts where the payer has a budget."""
 
     tokens: int
-    usd: Decimal | None
+    usd: Decimal
 
 
 class Limits:
@@ -148,7 +148,6 @@ class Limits:
 def _wanted(policy: Policy, worst: Worst) -> list[Wanted]:
     wanted = []
     if (budget := policy.budget) is not None:
-        assert worst.usd is not None, "a payer with a budget uses what has a price"
         wanted.append(_one(f"{BUDGET}:{budget.period}", "usd", budget.period, worst.usd, budget.usd))
     if policy.tokens_per_minute is not None:
         wanted.append(_one(TOKENS, "tokens", "minute", worst.tokens, policy.tokens_per_minute))

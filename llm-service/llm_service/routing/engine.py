@@ -80,13 +80,12 @@ class Engine:
     def _turns(
         self, ingress: Ingress, plan: Plan, attempts: list[Attempt], timeouts: Timeouts, parent: Context | None
     ) -> Turns:
-        asked = ingress.routing.deadline_ms
         return Turns(
             plan,
             attempts,
             self._observed,
             timeouts=timeouts,
-            deadline=min(asked / 1000, timeouts.deadline) if asked else timeouts.deadline,
+            deadline=deadline_of(ingress, timeouts),
             streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
             parent=parent,
         )
@@ -109,6 +108,12 @@ class Engine:
             except ProviderError as error:
                 await turns.after(turn, error)
         raise AllFailed
+
+
+def deadline_of(ingress: Ingress, timeouts: Timeouts) -> float:
+    """Seconds that all attempts have together."""
+    asked = ingress.routing.deadline_ms
+    return min(asked / 1000, timeouts.deadline) if asked else timeouts.deadline
 
 
 async def _fitted(ingress: Ingress, turn: Turn, fitter: Fitter | None) -> Ingress:

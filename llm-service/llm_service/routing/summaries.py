@@ -21,13 +21,14 @@ from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import AllFailed, Engine
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import plan
+from llm_service.routing.timers import Deadline
 from shared.auth.policy import UNLIMITED
 from shared.errors import DomainError
 
 log = structlog.get_logger(__name__)
 
-LONGEST = 60.0
-"""Seconds; a conversation without a summary is better than no answer."""
+LONGEST, SHARE = 60.0, 0.5
+"""Seconds, and of the time that the request has left: a conversation without a summary is better than no answer."""
 ROOM = 100_000
 """Tokens that are shown at most, where the model's window is not known, or larger."""
 WINDOW_SHARE = 0.7
@@ -36,7 +37,7 @@ EVERY_MODEL = UNLIMITED
 """The operator says who summarizes; what it costs is the caller's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summaries:
     """One request's. Its attempts stand in `attempts` before the one for which the summary is made."""
 
@@ -45,13 +46,14 @@ class Summaries:
     observed: Observed
     attempts: list[Attempt]
     model: str
+    deadline: Deadline
     trace: Context | None = None
 
     async def summarize(self, messages: Sequence[Message], most_tokens: int) -> str | None:
         """None where it fails, whatever the reason: then what is left out is left out."""
         attempts: list[Attempt] = []
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(min(LONGEST, self.deadline.remaining * SHARE)):
                 return await self._ask(messages, most_tokens, attempts)
         except (DomainError, ProviderError, AllFailed, TimeoutError) as error:
             log.warning("no summary", model=self.model, error=repr(error))

@@ -10,6 +10,7 @@ import pytest
 from tests.chat_service.api import eventually
 from tests.llm_service.accounts.books import PRICE, assert_sums_agree, attempts, lines_of, requests
 from tests.llm_service.serving import SURFACES, asking, events, row, serving
+from tests.simulators.anthropic import AnthropicSimulator
 from tests.simulators.faults import Fault
 from tests.simulators.openai import OpenAISimulator
 
@@ -113,6 +114,24 @@ async def test_every_attempt_of_a_rescued_request_stands_in_the_ledger(database_
     assert (first["error"], first["cost_usd"]) == ("provider_rate_limited", 0)
     assert (second["provider"], second["result"], second["cost_usd"]) == ("openai", "completed", one["cost_usd"])
     assert (one["provider"], one["result"]) == ("openai", "completed")
+
+
+async def test_an_attempt_that_told_its_input_and_not_a_word_costs_nothing(database_url: str, tmp_path: Path) -> None:
+    async with AnthropicSimulator() as bad, OpenAISimulator() as good:
+        claude = {
+            "type": "anthropic",
+            "base_url": bad.base_url,
+            "api_key": bad.api_key,
+            "models": ["claude-sonnet-4-5"],
+        }
+        async with serving(tmp_path, {"bad": claude, "openai": row(good)}, database_url=database_url) as llm:
+            bad.faults.extend([Fault("cut", after=0)] * 2)
+            asked = asking(model="claude-sonnet-4-5", fallbacks=["gpt-4o"], stream=True)
+            assert (await llm.post(SURFACES[0], json=asked)).status_code == 200
+            (one,) = await settled(database_url)
+    *failed, answered = await attempts(database_url)
+    assert [(each["error"], each["cost_usd"]) for each in failed] == [("provider_cut_stream", 0)] * 2
+    assert answered["cost_usd"] == one["cost_usd"] > 0
 
 
 async def test_a_request_that_nobody_answered_is_a_failed_one_that_cost_nothing(

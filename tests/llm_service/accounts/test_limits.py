@@ -45,6 +45,19 @@ async def test_a_budget_pays_until_the_next_request_might_not_fit(database_url: 
     await assert_sums_agree(database_url)
 
 
+@pytest.mark.parametrize("more", [{"routing": {"assured": True}}, {"context": {"strategy": "summarize"}}])
+async def test_what_attempts_beside_the_answers_may_cost_is_reserved_too(
+    more: dict[str, Any], database_url: str, tmp_path: Path
+) -> None:
+    key = limited(budget=budget("0.0015"))
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
+        refused = await llm.post(CHAT, json=asking(**SMALL, **more), headers=key)
+        assert not [one for one in sim.requests if one.method == "POST"]
+        answered = await llm.post(CHAT, json=asking(**SMALL), headers=key)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exhausted")
+    assert answered.status_code == 200
+
+
 async def test_a_native_client_is_refused_with_a_problem(database_url: str, tmp_path: Path) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
         key = limited(budget=budget("0.000001"))
@@ -159,6 +172,7 @@ async def test_clients_that_leave_at_random_leave_no_reservation_behind(database
         async def nothing_is_held() -> bool:
             return await rows(database_url, "SELECT * FROM llm.reservations") == []
 
+        sim.faults.clear()  # where few have come so far, some are left
         assert (await llm.post(CHAT, json=asking(), headers=key)).status_code == 200, "and one stays to the end"
         await eventually(nothing_is_held, what="no reservation is left", within=20)
         assert await requests(database_url)
