@@ -16,7 +16,7 @@ from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Ended, Piece
 from llm_service.catalogue.service import Catalogue, Target
 from llm_service.completions.accounting import Account, Accounts, Asked
-from llm_service.completions.writers import Writer, plain
+from llm_service.completions.writers import Writer
 from llm_service.config import ContextConfig
 from llm_service.context.fitting import Fitter, wanted_context
 from llm_service.dialects.ingress import Ingress
@@ -30,6 +30,7 @@ from llm_service.routing.summaries import Summaries
 from llm_service.routing.timers import Deadline
 from shared.auth import Principal
 from shared.errors import DomainError, GatewayTimeout
+from shared.money import plain
 
 READABLE = "!#$&'()*+,/:;=?@[] "
 """What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""

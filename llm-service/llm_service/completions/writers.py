@@ -27,11 +27,7 @@ from llm_service.routing.attempts import Attempt
 from shared.errors import DomainError
 from shared.events import Delta, Done, Failed, Reasoning, Start, StreamEvent, ToolCall, Usage, UsageReport, encode_event
 from shared.ids import new_id
-
-
-def plain(usd: Decimal) -> str:
-    """As clients see money: a decimal without exponent."""
-    return f"{usd.normalize():f}"
+from shared.money import plain
 
 
 class Writer(ABC):

@@ -14,6 +14,8 @@ from shared.ids import uuid7_hex
 Result = Literal["completed", "failed", "cancelled", "interrupted", "lost", "skipped"]
 PREFIX = "lreq_"
 TOKEN_KINDS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
+SUMS = ("requests", "failed", "cached", "attempts", "estimated", "unpriced", "cost_usd", *TOKEN_KINDS)
+"""What is added up, by hour and by day."""
 LONGEST_WORD = 512
 
 

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_service.ledger.records import TOKEN_KINDS, Entry, RequestRecord, attempt_rows, request_rows
+from llm_service.ledger.records import SUMS, TOKEN_KINDS, Entry, RequestRecord, attempt_rows, request_rows
 
 _TOKENS = ", ".join(TOKEN_KINDS)
 _REQUEST = (
@@ -19,7 +19,6 @@ _ATTEMPT = (
     "request_id, number, organization_id, model, provider, key, result, error, status, "
     f"{_TOKENS}, cost_usd, estimated, first_content_ms, total_ms, created_at"
 )
-_SUMS = ("requests", "failed", "cached", "attempts", "estimated", "unpriced", "cost_usd", *TOKEN_KINDS)
 
 
 def _summed(table: str, unit: str, *, users: bool, sign: str = "") -> str:
@@ -27,10 +26,10 @@ def _summed(table: str, unit: str, *, users: bool, sign: str = "") -> str:
     names = ["model", "provider", *(["user_id", "key_id"] if users else [])]
     key = ", ".join(["organization_id", "starts_at", *names])
     groups = ", ".join(str(number + 1) for number in range(2 + len(names)))
-    sums = ", ".join(f"{sign}sum({name})" for name in _SUMS)
-    added = ", ".join(f"{name} = u.{name} + excluded.{name}" for name in _SUMS)
+    sums = ", ".join(f"{sign}sum({name})" for name in SUMS)
+    added = ", ".join(f"{name} = u.{name} + excluded.{name}" for name in SUMS)
     return f"""
-    INSERT INTO llm.{table} AS u ({key}, {", ".join(_SUMS)})
+    INSERT INTO llm.{table} AS u ({key}, {", ".join(SUMS)})
     SELECT organization_id, date_trunc('{unit}', created_at, 'UTC'), {", ".join(names)}, {sums}
     FROM lines GROUP BY {groups} ORDER BY {groups}
     ON CONFLICT ({key}) DO UPDATE SET {added}

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Forbidden, TooManyRequests
+from shared.money import plain
 
 
 class LimitReached(TooManyRequests):
@@ -13,9 +14,9 @@ class LimitReached(TooManyRequests):
 
     def __init__(self, *, asked: Decimal, limit: Decimal, remaining: Decimal, retry_after: float) -> None:
         told: dict[str, Any] = {
-            "limit": _plain(limit),
-            "requested": _plain(asked),
-            "remaining": _plain(max(Decimal(0), remaining)),
+            "limit": plain(limit),
+            "requested": plain(asked),
+            "remaining": plain(max(Decimal(0), remaining)),
         }
         super().__init__(self.sentence.format(**told), retry_after=retry_after, **told)
 
@@ -54,7 +55,3 @@ class PriceUnknown(Forbidden):
         super().__init__(
             f"The API key has a budget, and the price of {model!r} is not known: an operator can set it.", param="model"
         )
-
-
-def _plain(amount: Decimal) -> str:
-    return f"{amount.normalize():f}"

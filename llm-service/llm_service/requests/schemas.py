@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from llm_service.ledger.records import PREFIX, TOKEN_KINDS
 from llm_service.usage.schemas import Time, Word
+from shared.money import plain
 
 REQUEST_ID = f"^{PREFIX}[0-9a-f]{{32}}$"
 
@@ -61,7 +62,7 @@ class _Timed(BaseModel):
 
     @field_serializer("cost_usd")
     def _plain(self, usd: Decimal | None) -> str | None:
-        return None if usd is None else f"{usd.normalize():f}"
+        return None if usd is None else plain(usd)
 
     @field_serializer("first_content_ms", "total_ms")
     def _rounded(self, ms: float | None) -> float | None:

@@ -8,26 +8,9 @@ from sqlalchemy import BigInteger, Row, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_service.ledger.models import UsageDay, UsageHour, UserUsageDay, UserUsageHour
+from llm_service.ledger.records import SUMS
 
 COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "key": "key_id"}
-SUMS = (
-    "requests",
-    "failed",
-    "cached",
-    "attempts",
-    "estimated",
-    "unpriced",
-    "cost_usd",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
-
 
 Sums = type[UsageDay] | type[UsageHour] | type[UserUsageDay] | type[UserUsageHour]
 _SUMS_OF: dict[tuple[bool, bool], Sums] = {

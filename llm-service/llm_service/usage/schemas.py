@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from shared.moments import Moment
 
-GROUPS = ("hour", "day", "model", "provider", "user", "key")
 _ONE = "(hour|day|model|provider|user|key)"
 Word = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_service.usage.repository import COLUMNS, SUMS, Narrowed, sum_usage
+from llm_service.ledger.records import SUMS
+from llm_service.usage.repository import COLUMNS, Narrowed, sum_usage
 from llm_service.usage.schemas import UsageFilter
 from shared.auth import Principal
 from shared.errors import Unprocessable
+from shared.money import plain
 
 ADMIN = "admin"
 USUAL_DAYS = 30
@@ -47,7 +49,7 @@ class UsageService:
         )
         if len(rows) > MOST_ROWS:
             raise Unprocessable(f"That would be more than {MOST_ROWS} rows: group by less, or ask for less time.")
-        return [{**row._mapping, "cost_usd": f"{row.cost_usd.normalize():f}"} for row in rows]
+        return [{**row._mapping, "cost_usd": plain(row.cost_usd)} for row in rows]
 
 
 def groups_of(asked: UsageFilter) -> list[str]:
