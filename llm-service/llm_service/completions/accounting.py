@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ import msgspec
 from llm_service.catalogue.service import Target
 from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
 from llm_service.context.fitting import SUMMARY_TOKENS
+from llm_service.dialects import Dialect
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
 from llm_service.ledger.writer import Ledger
 from llm_service.limits.errors import PriceUnknown
@@ -31,7 +32,8 @@ MOST_TRIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request as far as it is paid for. `body` is the client's; `model` as the client names it.
+    """A request as far as it is paid for. `body` is the client's; `model` as the client names it; `count` tells its
+    tokens, about, as models of a provider that speaks a dialect count.
 
     `says` is whether tokens come back: none do for embeddings. Where it is `assured`, an attempt that is replaced may
     have said much. `summarizers` may be asked to summarize what a target has no room for.
@@ -42,6 +44,7 @@ class Asked:
     model: str
     stream: bool
     body: dict[str, Any]
+    count: Callable[[Dialect | None], int]
     says: bool = True
     assured: bool = False
     summarizers: tuple[Target, ...] = ()
@@ -278,7 +281,7 @@ class Account:
         if not attempt.said and not begun:
             return None
         said = -(-attempt.said // CHARACTERS_PER_TOKEN)
-        counted = attempt.usage or Usage(input_tokens=estimated_tokens(self.asked.body))
+        counted = attempt.usage or Usage(input_tokens=self.asked.count(attempt.target.provider.dialect))
         return msgspec.structs.replace(counted, output_tokens=max(counted.output_tokens, said), estimated=True)
 
 

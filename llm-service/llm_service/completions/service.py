@@ -129,6 +129,7 @@ class Completions:
             model=order.ingress.model,
             stream=order.ingress.stream,
             body=order.ingress.body,
+            count=order.ingress.tokens_for,
             assured=order.ingress.routing.assured,
             summarizers=await self._summarizers(order, catalogue, planned),
         )

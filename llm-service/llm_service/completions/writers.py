@@ -22,6 +22,7 @@ from llm_service.canonical.events import (
     UsageCounted,
 )
 from llm_service.canonical.tokens import part_tokens
+from llm_service.dialects import Dialect
 from llm_service.dialects.ingress import Ingress
 from llm_service.routing.attempts import Attempt
 from shared.errors import DomainError
@@ -83,10 +84,12 @@ class NativeWriter(Writer):
         self._answer = Answer(id=new_id("cmpl"))
         self._model = self._provider = ""
         self._kept = False
+        self._counts_like: Dialect | None = None
 
     def begin(self, committed: Attempt) -> bytes:
         self._model, self._provider = committed.target.model, committed.target.provider.name
         self._kept = committed.age is not None
+        self._counts_like = committed.target.provider.dialect
         return self._frame(Start(id=self._answer.id, model=self._model, provider=self._provider))
 
     def write(self, piece: Piece) -> bytes:
@@ -124,7 +127,7 @@ class NativeWriter(Writer):
 
     def _estimate(self) -> Usage:
         said = sum(map(part_tokens, self._answer.parts))
-        return Usage(input_tokens=self._ingress.tokens, output_tokens=said, estimated=True)
+        return Usage(input_tokens=self._ingress.tokens_for(self._counts_like), output_tokens=said, estimated=True)
 
     def _frame(self, event: StreamEvent) -> bytes:
         self._sequence += 1

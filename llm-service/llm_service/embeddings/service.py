@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 
+from llm_service.canonical.tokens import json_tokens
 from llm_service.catalogue.service import Target
 from llm_service.completions.accounting import Accounts, Asked
 from llm_service.completions.service import answer_headers, refusal
@@ -52,6 +53,7 @@ class EmbeddingService:
                 model=asked.model,
                 stream=False,
                 body={"input": asked.inputs},
+                count=lambda _: json_tokens(asked.inputs),
                 says=False,
             )
             async with await self._accounts.open(paid, able, attempts) as account:

@@ -94,10 +94,10 @@ async def test_usage_that_the_provider_did_not_count_is_marked_as_an_estimate(
 ) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
         sim.faults.append(Fault("no-usage"))
-        await llm.post(SURFACES[0], json=asking(stream=True))
+        answer = await llm.post(SURFACES[1], json=asking(stream=True))
         (one,) = await settled(database_url)
     assert one["estimated"]
-    assert one["input_tokens"] > 0
+    assert one["input_tokens"] == events(answer.text)[-1]["usage"]["input_tokens"] > 0
     assert one["output_tokens"] > 0
     assert one["cost_usd"] == cost_of(one)
 
