@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_service.routing.breaker import FAILURES
+from tests.llm_service.anthropic_wire import message, sse, stub_row, stubbed
 from tests.llm_service.serving import ANSWER, SURFACES, Json, asking, row, said, serving
 from tests.simulators.faults import Fault
 from tests.simulators.http import nothing_listens
@@ -158,3 +159,17 @@ async def test_status_needs_the_scope_to_read(tmp_path: Path) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
         del llm.headers["authorization"]
         assert (await llm.get("/api/llm/providers")).status_code == 401
+
+
+@pytest.mark.parametrize(("pings", "provider"), [(40, "openai"), (80, "slow")])
+async def test_what_is_held_back_before_the_first_word_is_bounded(pings: int, provider: str, tmp_path: Path) -> None:
+    """An attempt that goes on without a word is committed to in the end, and its failure is told then."""
+    start = {"type": "message_start", "message": message() | {"content": []}}
+    failure = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    async with stubbed(sse(start, *[{"type": "ping"}] * pings, failure)) as stub, OpenAISimulator() as good:
+        providers = {"slow": stub_row(stub), "openai": row(good)}
+        async with serving(tmp_path, providers) as llm:
+            asked = asking(model="claude-sonnet-5", fallbacks=["gpt-4o"], stream=True)
+            answer = await llm.post(SURFACES[0], json=asked)
+    assert answer.headers["x-synapscale-provider"] == provider
+    assert ("Overloaded" in answer.text) is (provider == "slow")
