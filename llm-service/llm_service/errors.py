@@ -30,6 +30,7 @@ class Kind(StrEnum):
 class ProviderError(Exception):
     """An attempt failed. `status` is the provider's, where it gave one; `retry_after` in seconds.
 
+    `hurried` says that the client gave too little time: that is no fault of the target.
     `page` is the beginning of what was no error of its API: the logs have it, clients do not, for it may say anything.
     """
 
@@ -42,6 +43,7 @@ class ProviderError(Exception):
         retry_after: float | None = None,
         param: str | None = None,
         page: str | None = None,
+        hurried: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -50,6 +52,7 @@ class ProviderError(Exception):
         self.retry_after = retry_after
         self.param = param
         self.page = page
+        self.hurried = hurried
 
 
 class ModelNotFound(NotFound):

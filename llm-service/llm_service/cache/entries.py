@@ -70,7 +70,11 @@ class Recorder:
         self._complete |= any(isinstance(event, Finished) and event.reason in COMPLETE for event in piece.events)
         if self._size > LARGEST:
             return
-        events = tuple((type(event).__name__, msgspec.Raw(msgspec.msgpack.encode(event))) for event in piece.events)
+        try:
+            events = tuple((type(event).__name__, msgspec.Raw(msgspec.msgpack.encode(event))) for event in piece.events)
+        except OverflowError:  # a number of more than 64 bits: too large as well
+            self._size = LARGEST + 1
+            return
         raw = piece.raw if self._relays else b""
         self._size += len(raw) + sum(len(event) for _, event in events)
         self._pieces.append((raw, events))

@@ -25,6 +25,7 @@ from llm_service.canonical.request import (
     ToolCall,
     ToolResult,
 )
+from shared.events import Usage
 
 RATES: tuple[tuple[re.Pattern[str], float], ...] = tuple(
     (re.compile(pattern), rate)
@@ -69,8 +70,16 @@ PER_KILOBYTE_OF_AUDIO = 1.0
 PER_KILOBYTE_OF_DOCUMENT = 20.0
 """Of base64: a page of text is 2,000 tokens and about 100 kB, where it is not a scan."""
 UNSEEN_DOCUMENT = 2_000
+MOST_TOKENS = 10**9
+"""Of one kind, of one request."""
 SHORTEST_FILE = 4_096
 """Characters from which a text without white space is taken for one in base64."""
+
+
+def believable(usage: Usage) -> bool:
+    """Whether the numbers can be those of one request. Providers may say anything, and budgets are charged by it."""
+    told = [getattr(usage, name) for name in usage.__struct_fields__ if name != "estimated"]
+    return all(isinstance(number, int) and 0 <= number <= MOST_TOKENS for number in told)
 
 
 def text_tokens(text: str) -> int:
@@ -130,8 +139,12 @@ def _document_tokens(document: Document) -> int:
 def json_tokens(value: object) -> int:
     """Of names and values, without what only JSON needs; a file in it counts as an image."""
     words = list(_words(msgspec.to_builtins(value)))
-    files = [word for word in words if len(word) > SHORTEST_FILE and not re.search(r"\s", word[:SHORTEST_FILE])]
-    return text_tokens(" ".join(word for word in words if word not in files)) + IMAGE * len(files)
+    text = [word for word in words if not _is_file(word)]
+    return text_tokens(" ".join(text)) + IMAGE * (len(words) - len(text))
+
+
+def _is_file(word: str) -> bool:
+    return len(word) > SHORTEST_FILE and not re.search(r"\s", word[:SHORTEST_FILE])
 
 
 def _words(value: object) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """How many tokens a request may use, before anybody has counted: of its body, in whatever dialect."""
 
+import re
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from llm_service.facts import Prices
 from shared.events import Usage
@@ -18,8 +21,13 @@ OVERHEAD = 16
 """Tokens of every message's frame."""
 LONGEST_UNKNOWN = 16_384
 """Output tokens of a request that sets no limit, at a model of which nothing is known."""
-LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+LIMITS = ("max_completion_tokens", "max_tokens")
 MEDIA = ("data", "file_data", "url")
+"""Where a message has files, in base64 or by address."""
+NO_MEDIA = frozenset({"tools", "functions", "tool_calls", "response_format", "output_config", "input"})
+"""What has no files in it, whatever its members are called."""
+LONGEST_MEDIA_TYPE = 256
+NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=_\-]")
 
 
 def estimated_tokens(body: Any) -> int:
@@ -37,17 +45,26 @@ def estimated_tokens(body: Any) -> int:
 
 def _of_member(name: str, value: Any) -> int:
     if name in MEDIA and isinstance(value, str):
-        inline = len(value) if name != "url" or value.startswith("data:") else 0
-        return max(TOKENS_PER_MEDIUM, inline // BYTES_PER_TOKEN_OF_MEDIA)
+        return max(TOKENS_PER_MEDIUM, _of_file(value))
+    if name in NO_MEDIA:
+        return -(-len(msgspec.json.encode(value)) // BYTES_PER_TOKEN)
     return estimated_tokens(value) + len(name) // BYTES_PER_TOKEN
+
+
+def _of_file(value: str) -> int:
+    """Text is none, though it stands where a file might: plain documents do."""
+    head, _, inline = value.rpartition(";base64,")
+    if len(head) > LONGEST_MEDIA_TYPE or NOT_BASE64.search(inline):
+        return estimated_tokens(value)
+    return len(inline) // BYTES_PER_TOKEN_OF_MEDIA
 
 
 def most_output_tokens(body: dict[str, Any], *, longest: int | None) -> int:
     """Of all choices together; `longest` is the model's longest answer, if known."""
-    given = [body[name] for name in LIMITS if isinstance(body.get(name), int) and body[name] > 0]
+    given = [body[name] for name in LIMITS if type(body.get(name)) is int and body[name] > 0]
     choices = body.get("n")
-    longest = longest or LONGEST_UNKNOWN
-    most = min(*given, longest) if given else longest
+    most = max(given, default=longest or LONGEST_UNKNOWN)  # which of two a provider heeds is not known
+    most = min(most, longest or most)
     return most * (choices if isinstance(choices, int) and choices > 0 else 1)
 
 

@@ -72,6 +72,10 @@ class Dialect(ABC):
         """What of a request is for us: all of it, unless the dialect has a field of its own by one of our names."""
         return body
 
+    def further_models(self, body: Body) -> list[str]:  # noqa: ARG002 # most have no such field
+        """Models that a request names for its provider to use beside or instead of its `model`."""
+        return []
+
     @abstractmethod
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
         """The same request for another model of the same dialect: unknown fields survive, ours are removed."""

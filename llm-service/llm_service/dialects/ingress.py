@@ -27,6 +27,9 @@ LONGEST_DEADLINE = 24 * 3600 * 1000
 """Milliseconds. A deadline only shortens what config/llm.yaml allows."""
 
 
+ModelName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_MODEL)]
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the attempts are ordered and how long they may take together (milliseconds).
 
@@ -55,11 +58,11 @@ class Peek(msgspec.Struct, frozen=True):
     """What routing looks at. All other fields are the dialect's business."""
 
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_MODEL)] | None = None
+    model: ModelName | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
     drop_params: bool | Annotated[list[str], msgspec.Meta(max_length=50)] | None = None
-    fallbacks: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
+    fallbacks: Annotated[list[ModelName], msgspec.Meta(max_length=10)] | None = None
     routing: Routing | None = None
     context: ContextWish | None = None
     cache: CacheWish | Literal[False] | None = None
@@ -75,6 +78,8 @@ class Ingress:
         self.dialect = dialect
         self.raw = raw
         self.headers = {name: value for name, value in (headers or {}).items() if name in dialect.headers}
+        if wrong := [name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())]:
+            raise MalformedRequest(f"The header {wrong[0]} must be plain ASCII.")
         self.body = _object(raw)
         self._peek = _peek(dialect.ours(self.body))
 
@@ -89,6 +94,11 @@ class Ingress:
     @property
     def fallbacks(self) -> list[str] | None:
         return self._peek.fallbacks
+
+    @property
+    def further_models(self) -> list[str]:
+        """Models that the request names for the provider to use, in the dialect's own fields."""
+        return self.dialect.further_models(self.body)
 
     @property
     def drop_params(self) -> bool | list[str]:

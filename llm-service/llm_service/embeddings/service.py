@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-from llm_service.canonical.tokens import json_tokens
+import msgspec
+
+from llm_service.canonical.tokens import believable, json_tokens
 from llm_service.catalogue.service import Target
 from llm_service.completions.accounting import Accounts, Asked
 from llm_service.completions.service import answer_headers, refusal
@@ -76,4 +78,10 @@ async def _ask(asked: EmbeddingRequest, target: Target, key: ApiKey | None) -> E
     found = await target.provider.embed(inputs, model=target.model, key=key, dimensions=asked.dimensions, extra=extra)
     if len(found.vectors) != len(inputs):
         raise ProviderError(Kind.INVALID_ANSWER, f"{target.provider.name} gave another number of vectors than asked.")
+    try:
+        msgspec.convert(found.vectors, tuple[tuple[float, ...], ...])
+    except msgspec.ValidationError:
+        raise ProviderError(Kind.INVALID_ANSWER, f"{target.provider.name} gave vectors that are none.") from None
+    if not believable(found.usage):
+        raise ProviderError(Kind.INVALID_ANSWER, f"{target.provider.name} counted tokens as nobody can.")
     return found

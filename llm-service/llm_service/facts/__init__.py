@@ -42,7 +42,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """US dollars, exact."""
         if self.long is not None and usage.input_tokens > self.long.above:
             return self.long.applied(self).cost(usage)
-        written = usage.cache_write_tokens - usage.cache_write_1h_tokens
+        written = max(0, usage.cache_write_tokens - usage.cache_write_1h_tokens)
         special = usage.cached_input_tokens + usage.cache_write_tokens + usage.input_audio_tokens
         tokens_at = (
             (max(0, usage.input_tokens - special), self.input),

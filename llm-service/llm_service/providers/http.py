@@ -1,15 +1,19 @@
 """A provider that is asked over HTTP, whatever its dialect: bytes out, frames or a body in, failures told by kind."""
 
+import math
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TypeVar
 
 import httpx2
 import msgspec
 
-from llm_service.canonical.events import Piece
+from llm_service.canonical.events import Event, Piece, UsageCounted
+from llm_service.canonical.tokens import believable
 from llm_service.dialects import Dialect
 from llm_service.dialects.base import Body
 from llm_service.errors import Kind, ProviderError
@@ -20,7 +24,11 @@ from shared.http.frames import FrameReader, FrameTooLarge
 LARGEST_ERROR = 64 * 1024
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of a whole answer."""
+LONGEST_RETRY_AFTER = 24 * 3600.0
+"""Seconds that are believed of a Retry-After."""
 LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=200, keepalive_expiry=30)
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class HttpProvider(Provider):
@@ -75,23 +83,36 @@ class HttpProvider(Provider):
         parser, reader = self.dialect.stream_parser(), FrameReader()
         async for received in response.aiter_bytes():
             for frame in reader.feed(received):
-                yield Piece(frame.raw, parser.read(frame))
+                yield _piece(frame.raw, self._read(parser.read, frame))
         for frame in reader.end():
-            yield Piece(frame.raw, parser.read(frame))
+            yield _piece(frame.raw, self._read(parser.read, frame))
 
     async def _whole(self, response: httpx2.Response) -> AsyncGenerator[Piece]:
-        body = await _read(response, largest=LARGEST_ANSWER)
+        body = await _received(response, largest=LARGEST_ANSWER)
         if len(body) > LARGEST_ANSWER:
             raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent more than an answer may have.")
-        yield Piece(body, self.dialect.parse_answer(body))
+        yield _piece(body, self._read(self.dialect.parse_answer, body))
 
     async def _refusal(self, response: httpx2.Response) -> ProviderError:
-        error = self.dialect.parse_error(response.status_code, await _read(response, largest=LARGEST_ERROR))
+        body = await _received(response, largest=LARGEST_ERROR)
+        error = self._read(partial(self.dialect.parse_error, response.status_code), body)
         error.retry_after = error.retry_after or retry_after(response.headers)
         return error
 
+    def _read(self, parse: Callable[[S], T], received: S) -> T:
+        """A provider may send anything: what the dialect's own words for nonsense do not foresee is nonsense too."""
+        try:
+            return parse(received)
+        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
 
-async def _read(response: httpx2.Response, *, largest: int) -> bytes:
+
+def _piece(raw: bytes, events: tuple[Event, ...]) -> Piece:
+    """Numbers of tokens that cannot be true are not told: an estimate takes their place."""
+    return Piece(raw, tuple(one for one in events if not isinstance(one, UsageCounted) or believable(one.usage)))
+
+
+async def _received(response: httpx2.Response, *, largest: int) -> bytes:
     """The body, or a little more than `largest` bytes of it."""
     body = bytearray()
     async for piece in response.aiter_bytes():
@@ -104,16 +125,23 @@ async def _read(response: httpx2.Response, *, largest: int) -> bytes:
 def retry_after(headers: httpx2.Headers) -> float | None:
     """Seconds, from `retry-after-ms` (OpenAI's) or `Retry-After` (RFC 9110 §10.2.3: seconds or a date)."""
     try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return float(milliseconds) / 1000
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        if value.isdigit():
-            return float(value)
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        seconds = _retry_after(headers)
+    except (ValueError, TypeError, OverflowError):
         return None
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+
+
+def _retry_after(headers: httpx2.Headers) -> float | None:
+    if milliseconds := headers.get("retry-after-ms"):
+        return float(milliseconds) / 1000
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    if value.isdigit():
+        return float(value)
+    return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Attempts in order, until one commits: the one place where fallback is decided, for every surface."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from opentelemetry.context import Context
@@ -24,6 +26,8 @@ from llm_service.routing.turns import Turn, Turns
 MOST_HELD_PIECES = 64
 MOST_HELD_BYTES = 256 * 1024
 """What is held back before the first content; an attempt that says nothing for longer commits all the same."""
+CLOSES_WITHIN = 0.2
+"""Seconds that a provider gets to close what it has ended."""
 MOST_ASSURED_BYTES = 64 * 1024 * 1024
 """What an assured answer may have: it is held back until it is complete."""
 
@@ -88,6 +92,7 @@ class Engine:
             deadline=deadline_of(ingress, timeouts),
             streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
             parent=parent,
+            hurried=bool(ingress.routing.deadline_ms or ingress.fallbacks),
         )
 
     async def once(self, plan: Plan, attempts: list[Attempt], ask: Ask[T], *, timeouts: Timeouts) -> T:
@@ -134,31 +139,52 @@ async def _pieces(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> AsyncGene
     of an assured answer everything is, until it is complete."""
     attempt, timers, started = turn.attempt, turn.timers, time.monotonic()
     provider, assured = attempt.target.provider, ingress.routing.assured
-    held: list[Piece] = []
-    committed = complete = False
+    held = _Held()
+    committed = complete = ended = False
     async with AsyncExitStack() as opened:
         async with timers.headers():
             pieces = await opened.enter_async_context(provider.open(_call(ingress, turn, timeouts)))
         await opened.enter_async_context(aclosing(pieces))
-        while True:
+        while not ended:
             async with timers.gap() if attempt.first_content_ms is not None else timers.first_content():
                 piece = await anext(pieces, None)
             if piece is None:
                 break
             complete = _noted(piece, attempt, started) or complete
+            ended = any(isinstance(event, Ended) for event in piece.events)
             if committed:
                 yield piece
                 continue
-            held.append(piece)
+            held.add(piece)
             if _must_commit(held, attempt, assured=assured):
                 committed = True
-                for early in held:
+                for early in held.pieces:
                     yield early
+        if ended:
+            await _let_close(pieces)
         if not complete:
             raise ProviderError(Kind.TRUNCATED, f"{provider.name} ended its answer before it was complete.")
     if not committed:  # an assured answer; or a complete one without a word, which is an answer too
-        for early in held:
+        for early in held.pieces:
             yield early
+
+
+@dataclass(slots=True)
+class _Held:
+    pieces: list[Piece] = field(default_factory=list)
+    size: int = 0
+    """Bytes."""
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece.raw)
+
+
+async def _let_close(pieces: AsyncGenerator[Piece]) -> None:
+    """After its end an answer has nothing to say: a moment for the connection to become free for the next."""
+    with suppress(TimeoutError, ProviderError):
+        async with asyncio.timeout(CLOSES_WITHIN):
+            await anext(pieces, None)
 
 
 def _noted(piece: Piece, attempt: Attempt, started: float) -> bool:
@@ -170,15 +196,15 @@ def _noted(piece: Piece, attempt: Attempt, started: float) -> bool:
     return complete
 
 
-def _must_commit(held: list[Piece], attempt: Attempt, *, assured: bool) -> bool:
+def _must_commit(held: _Held, attempt: Attempt, *, assured: bool) -> bool:
     """Raises ProviderError for an assured answer without end."""
     if assured:
-        if sum(len(piece.raw) for piece in held) > MOST_ASSURED_BYTES:
+        if held.size > MOST_ASSURED_BYTES:
             raise ProviderError(Kind.INVALID_ANSWER, "The answer is larger than one that is held back may be.")
         return False
     if attempt.first_content_ms is not None:
         return True
-    return len(held) >= MOST_HELD_PIECES or sum(len(piece.raw) for piece in held) >= MOST_HELD_BYTES
+    return len(held.pieces) >= MOST_HELD_PIECES or held.size >= MOST_HELD_BYTES
 
 
 def _call(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> Call:

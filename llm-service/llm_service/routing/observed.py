@@ -47,7 +47,7 @@ class Seen:
         if attempt.error is not None:
             self.failures += 1
             self.last_error, self.last_error_at = attempt.error, time.time()
-        if attempt.error is not None and attempt.error.kind in TARGETS_FAULT:
+        if attempt.error is not None and attempt.error.kind in TARGETS_FAULT and not attempt.error.hurried:
             self.breaker.failed()
         elif attempt.result == "completed":
             self.breaker.succeeded()

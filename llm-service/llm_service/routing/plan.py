@@ -34,7 +34,7 @@ async def plan(ingress: Ingress, catalogue: Catalogue, observed: Observed, *, po
     Raises ModelNotAllowed for any name that the policy does not have (it has names as requests write them: a route's
     name allows its chain), ModelNotFound for any that nobody serves.
     """
-    for name in (ingress.model, *(ingress.fallbacks or ())):
+    for name in (ingress.model, *(ingress.fallbacks or ()), *ingress.further_models):
         if not policy.allows(name):
             raise ModelNotAllowed(name)
     resolved = await catalogue.resolve(ingress.model)

@@ -1,6 +1,7 @@
 """The timers of one attempt, within the deadline that all attempts share."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,13 +25,17 @@ class Timers:
     """Started with the attempt. Each wait names what it waits for; what takes too long is a ProviderError.
 
     `silence` is the attempt's share, in seconds, of the request's `deadline`: by then it must have said something, so
-    that the targets that wait have time left. The last one's share is all there is.
+    that the targets that wait have time left. The last one's share is all there is. `hurried`: the client's wishes
+    made that share as short as it is.
     """
 
-    def __init__(self, timeouts: Timeouts, deadline: Deadline, *, stream: bool, silence: float) -> None:
+    def __init__(
+        self, timeouts: Timeouts, deadline: Deadline, *, stream: bool, silence: float, hurried: bool = False
+    ) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
         self._stream = stream
+        self._hurried = hurried
         self._total = Deadline(timeouts.total)
         self._silence = Deadline(silence)
         self._first_content_by = Deadline(timeouts.first_content)
@@ -38,14 +43,14 @@ class Timers:
     @asynccontextmanager
     async def headers(self) -> AsyncIterator[None]:
         """A whole answer's headers come when all of it is done, so no timer of their own bounds them."""
-        seconds = self._timeouts.headers if self._stream else self._silence.remaining
-        async with self._within(min(seconds, self._silence.remaining), "to begin its answer"):
+        seconds = self._timeouts.headers if self._stream else math.inf
+        async with self._within(seconds, "to begin its answer", share=self._silence.remaining):
             yield
 
     @asynccontextmanager
     async def first_content(self) -> AsyncIterator[None]:
-        seconds = self._first_content_by.remaining if self._stream else self._silence.remaining
-        async with self._within(min(seconds, self._silence.remaining), "to say its first word"):
+        seconds = self._first_content_by.remaining if self._stream else math.inf
+        async with self._within(seconds, "to say its first word", share=self._silence.remaining):
             yield
 
     @asynccontextmanager
@@ -54,9 +59,12 @@ class Timers:
             yield
 
     @asynccontextmanager
-    async def _within(self, seconds: float, what: str) -> AsyncIterator[None]:
+    async def _within(self, seconds: float, what: str, *, share: float = math.inf) -> AsyncIterator[None]:
+        patience = min(seconds, self._total.remaining)
+        shared = min(share, self._deadline.remaining)
         try:
-            async with asyncio.timeout(min(seconds, self._total.remaining, self._deadline.remaining)):
+            async with asyncio.timeout(min(patience, shared)):
                 yield
         except TimeoutError:
-            raise ProviderError(Kind.TIMEOUT, f"The provider took too long {what}.") from None
+            hurried = self._hurried and shared < patience
+            raise ProviderError(Kind.TIMEOUT, f"The provider took too long {what}.", hurried=hurried) from None

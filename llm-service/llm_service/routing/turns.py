@@ -69,8 +69,10 @@ class Turns:
         deadline: float,
         streams: Callable[[Target], bool],
         parent: Context | None = None,
+        hurried: bool = False,
     ) -> None:
-        """`deadline` in seconds. `streams` tells whether a target is asked for a stream, `parent` the trace."""
+        """`deadline` in seconds; `hurried`: each target's share of it is the client's doing. `streams` tells whether a
+        target is asked for a stream, `parent` the trace."""
         self._targets = deque(plan.targets)
         self._reroute_refused = plan.reroute_refused
         self._attempts = attempts
@@ -79,6 +81,7 @@ class Turns:
         self._deadline = Deadline(deadline)
         self._streams = streams
         self._parent = parent
+        self._hurried = hurried
         self._tried: list[ApiKey] = []
         self._retried = False
 
@@ -95,7 +98,7 @@ class Turns:
                 continue
             attempt.key = key.name if key else None
             share = self._deadline.remaining / len(self._targets)
-            timers = Timers(self._timeouts, self._deadline, stream=attempt.stream, silence=share)
+            timers = Timers(self._timeouts, self._deadline, stream=attempt.stream, silence=share, hurried=self._hurried)
             return Turn(attempt, key, timers, seen, self._parent)
         return None
 

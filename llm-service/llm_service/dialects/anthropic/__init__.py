@@ -10,7 +10,7 @@ from llm_service.dialects.anthropic.answers import AnthropicStreamParser, parse_
 from llm_service.dialects.anthropic.asking import render_request
 from llm_service.dialects.anthropic.errors import parse_error
 from llm_service.dialects.anthropic.render import AnthropicStreamRenderer
-from llm_service.dialects.anthropic.requests import has_own_fallbacks, parse_request
+from llm_service.dialects.anthropic.requests import further_models, has_own_fallbacks, parse_request
 from llm_service.dialects.anthropic.seals import NAME, own_words
 from llm_service.dialects.anthropic.whole import render_answer
 from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
@@ -35,6 +35,9 @@ class AnthropicDialect(Dialect):
     def ours(self, body: Body) -> Body:
         """Its own `fallbacks` are objects, or a word; ours are names."""
         return {**body, "fallbacks": None} if has_own_fallbacks(body) else body
+
+    def further_models(self, body: Body) -> list[str]:
+        return further_models(body)
 
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
         kept = {name: value for name, value in body.items() if name not in OURS}

@@ -89,6 +89,16 @@ def has_own_fallbacks(body: Json) -> bool:
             return False
 
 
+def further_models(body: Json) -> list[str]:
+    """Of its own `fallbacks`, and of tools that ask another model (the advisor)."""
+    fallbacks = body.get("fallbacks")
+    named = [fallbacks] if fallbacks == "default" else fallbacks if has_own_fallbacks(body) else []
+    tools = body.get("tools")
+    given = [*(named or ()), *(tools if isinstance(tools, list) else ())]
+    models = [one.get("model") if isinstance(one, dict) else one for one in given]
+    return [model for model in models if isinstance(model, str)]
+
+
 def _forgets_thoughts(name: str, value: Any) -> bool:
     """Context management that only clears thoughts: those of one provider reach no other anyhow."""
     if name != "context_management" or not isinstance(value, dict) or value.keys() != {"edits"}:

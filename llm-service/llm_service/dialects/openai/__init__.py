@@ -35,6 +35,11 @@ class OpenAIDialect(Dialect):
             readdressed.pop("stream_options", None)
         return readdressed
 
+    def further_models(self, body: Body) -> list[str]:
+        """OpenRouter's `models`, which it falls back to."""
+        models = body.get("models")
+        return [model for model in models if isinstance(model, str)] if isinstance(models, list) else []
+
     def stream_parser(self) -> StreamParser:
         return OpenAIStreamParser()
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from llm_service.canonical.events import (
     Cited,
     Ended,
@@ -156,14 +158,19 @@ def _said(delta: Json, content: Content, *, whole: bool = False) -> Iterator[Eve
     yield from _media(delta)
     for position, call in enumerate(delta.get("tool_calls") or []):
         function = call.get("function") or {}
-        name = function.get("name") or ""
+        name = _text(function.get("name") or "")
         yield ToolCallDelta(
             index=position if whole else int(call.get("index") or 0),
-            id=call.get("id") or (new_id("call") if name else ""),  # some compatible servers give none
+            id=str(call.get("id") or (new_id("call") if name else "")),  # some compatible servers give none
             name=name,
-            arguments=function.get("arguments") or "",
+            arguments=_arguments(function.get("arguments")),
             signature=seal_of_call(call),
         )
+
+
+def _arguments(given: Any) -> str:
+    """JSON as text; some compatible servers send the object itself."""
+    return msgspec.json.encode(given).decode() if isinstance(given, dict) else _text(given or "")
 
 
 def _thought(delta: Json) -> Iterator[Event]:
@@ -245,7 +252,7 @@ def _in_band(error: Any) -> ProviderError:
     code = str(error.get("code"))
     kind = KIND_OF_CODE.get(code) or KIND_OF_CODE.get(str(error.get("type")))
     if kind is None:
-        kind = kind_of_status(int(code) if code.isdigit() and len(code) == 3 else 500, KIND_OF_STATUS)
+        kind = kind_of_status(int(code) if code.isdecimal() and len(code) == 3 else 500, KIND_OF_STATUS)
     return ProviderError(kind, str(error.get("message") or "The provider reported an error."), param=error.get("param"))
 
 
