@@ -11,7 +11,7 @@ from tests.simulators.faults import Fault
 from tests.simulators.http import nothing_listens
 from tests.simulators.openai import OpenAISimulator
 
-SHORT = {"connect": 1, "headers": 0.3, "first_content": 0.3, "gap": 0.3, "total": 5}
+SHORT = {"connect": 1, "headers": 0.8, "first_content": 0.8, "gap": 0.8, "total": 5}
 BEFORE_THE_FIRST_WORD = [
     Fault("reset"),
     Fault("stall-headers"),
