@@ -30,11 +30,12 @@ _MODEL: dict[str, Any] = {
     "description": "A model, provider/model, or a route.",
     "examples": ["gpt-4o-mini"],
 }
+_NAME = {"type": "string", "minLength": 1, "maxLength": LONGEST_MODEL}
 _OURS: dict[str, Any] = {
     "fallbacks": {
         "type": ["array", "null"],
         "maxItems": 10,
-        "items": {"type": "string"},
+        "items": _NAME,
         "description": "Models to try next, in order; an empty list switches fallback off.",
     },
     "routing": {
@@ -137,7 +138,7 @@ _MESSAGE_REQUEST: dict[str, Any] = {
         **_OURS,
         "fallbacks": {
             "anyOf": [
-                {"type": ["array", "null"], "maxItems": 10, "items": {"type": "string"}},
+                {"type": ["array", "null"], "maxItems": 10, "items": _NAME},
                 {"type": "array", "minItems": 1, "items": {"type": "object"}},
                 {"const": "default"},
             ],
