@@ -34,7 +34,7 @@ def judge(report: str, *, complaint: str) -> tuple[int, str]:
 
 
 def _told(vulnerability: dict[str, object]) -> str:
-    names = [vulnerability["id"], *vulnerability["aliases"]]  # type: ignore[misc]
+    names = [vulnerability["id"], *vulnerability["aliases"]]  # type: ignore[misc] # JSON of pip-audit
     return f"{', '.join(map(str, names))}, mended in {vulnerability['fix_versions'] or 'no release'}"
 
 

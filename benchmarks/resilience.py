@@ -26,7 +26,7 @@ from typing import Any
 
 import anthropic  # noqa: F401 # what the service imports when it lists models, which is not to be measured
 import httpx2
-import openai  # noqa: F401
+import openai  # noqa: F401 # the same
 
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import Engine

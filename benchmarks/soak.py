@@ -111,21 +111,21 @@ async def api_key(url: str, directory: Path) -> str:
 def a_request() -> tuple[str, Json]:
     """Path and body: any surface, any provider or the route over all, streamed or not."""
     model = random.choice(["any", *(model for _, model, _ in MODELS.values())])  # noqa: S311 # a mixture, no secret
-    words = "palavra " * (5000 if random.random() < LONG else 20)  # noqa: S311
+    words = "palavra " * (5000 if random.random() < LONG else 20)  # noqa: S311 # the same
     body: Json = {"model": model, "messages": [{"role": "user", "content": words}]}
-    path = random.choice(["/v1/chat/completions", "/v1/messages", "/api/llm/chat/completions"])  # noqa: S311
+    path = random.choice(["/v1/chat/completions", "/v1/messages", "/api/llm/chat/completions"])  # noqa: S311 # the same
     if path == "/v1/messages":
         body["max_tokens"] = 1000
-    return path, {**body, "stream": random.random() < 0.7}  # noqa: S311
+    return path, {**body, "stream": random.random() < 0.7}  # noqa: S311 # the same
 
 
 async def one_request(client: httpx2.AsyncClient, sims: dict[str, Provider], outcomes: Counter[str]) -> None:
     path, body = a_request()
-    if random.random() < FAULTY:  # noqa: S311
-        sim = random.choice(list(sims.values()))  # noqa: S311
-        status = random.choice(STATUSES)  # noqa: S311
-        sim.faults.append(random.choice([*(Fault(name) for name in FAULTS), Fault("status", status=status)]))  # type: ignore[arg-type] # noqa: S311
-    leaves = random.random() < LEAVING  # noqa: S311
+    if random.random() < FAULTY:  # noqa: S311 # the same
+        sim = random.choice(list(sims.values()))  # noqa: S311 # the same
+        status = random.choice(STATUSES)  # noqa: S311 # the same
+        sim.faults.append(random.choice([*(Fault(name) for name in FAULTS), Fault("status", status=status)]))  # type: ignore[arg-type] # noqa: S311 # the same
+    leaves = random.random() < LEAVING  # noqa: S311 # the same
     try:
         async with client.stream("POST", path, json=body) as answer:
             async for _ in answer.aiter_bytes():
