@@ -108,14 +108,14 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "observed",
         "plan",
         "policy",
+        "refusals",
         "spans",
         "summaries",
         "timers",
         "turns",
     },  # the heart of the service: one concept a file, and none of them is HTTP, SQL or JSON
-    # How a stream is written to a client is neither rule nor schema; who pays for a request, and what it may use at
-    # most, knows nothing of how it is answered.
-    "llm_service/completions": {"writers", "accounting", "estimates"},
+    "llm_service/completions": {"writers"},  # how a stream is written to a client is neither rule nor schema
+    "llm_service/accounting": {"estimates", "headers"},  # guesses, and what headers tell, know nothing of who pays
 }
 
 

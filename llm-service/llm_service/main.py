@@ -15,9 +15,9 @@ import llm_service.limits.routes as limit_routes
 import llm_service.requests.routes as request_routes
 import llm_service.routing.routes as routing_routes
 import llm_service.usage.routes as usage_routes
+from llm_service.accounting.service import Accounts
 from llm_service.cache.service import AnswerCache
 from llm_service.cache.stores import MemoryStore, RedisStore
-from llm_service.completions.accounting import Accounts
 from llm_service.completions.service import Completions
 from llm_service.counting.service import TokenCounts
 from llm_service.embeddings.service import EmbeddingService

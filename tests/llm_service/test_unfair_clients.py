@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from llm_service.accounting.estimates import estimated_tokens, most_output_tokens
 from llm_service.canonical.tokens import json_tokens
-from llm_service.completions.estimates import estimated_tokens, most_output_tokens
 from llm_service.routing.breaker import FAILURES
 from tests.llm_service.serving import SURFACES, asking, row, serving
 from tests.simulators.anthropic import AnthropicSimulator

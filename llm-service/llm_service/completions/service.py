@@ -5,35 +5,31 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from urllib.parse import quote
 
 import msgspec
 from opentelemetry.context import Context
 
+from llm_service.accounting.headers import answer_headers
+from llm_service.accounting.service import Account, Accounts, Asked
 from llm_service.cache.keys import key_of
 from llm_service.cache.service import LONGEST_WAIT, AnswerCache, Opened, Wanted, wanted_ttl
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Ended, Piece
 from llm_service.catalogue.service import Catalogue, Target
-from llm_service.completions.accounting import Account, Accounts, Asked
 from llm_service.completions.writers import Writer
 from llm_service.config import ContextConfig
 from llm_service.context.fitting import Fitter, wanted_context
 from llm_service.dialects.ingress import Ingress
-from llm_service.errors import Kind, ModelNotFound, ProviderError, for_client
+from llm_service.errors import ModelNotFound, ProviderError, for_client
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import AllFailed, Engine, deadline_of
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import Plan, plan
+from llm_service.routing.refusals import failures, refusal
 from llm_service.routing.summaries import Summaries
 from llm_service.routing.timers import Deadline
 from shared.auth import Principal
-from shared.errors import DomainError, GatewayTimeout
-from shared.money import plain
-
-READABLE = "!#$&'()*+,/:;=?@[] "
-"""What names keep in a header; the rest is percent-encoded, as a provider may call its models anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,47 +195,3 @@ class Completions:
 def _context(ingress: Ingress, catalogue: Catalogue, planned: Plan) -> ContextConfig | None:
     route = planned.route
     return wanted_context(ingress, route.context if route else None, catalogue.config.defaults.context)
-
-
-def refusal(attempts: list[Attempt], catalogue: Catalogue, *, model: str) -> DomainError:
-    """The failure that tells the client most: the last of a target that was asked, or else of one that was not."""
-    errors = [attempt.error for attempt in attempts if attempt.error is not None]
-    if not errors:
-        return GatewayTimeout("The deadline passed before any provider was asked.")
-    if all(error.kind is Kind.MODEL_UNKNOWN for error in errors):
-        return catalogue.not_found(model)
-    asked = [attempt.error for attempt in attempts if attempt.result == "failed" and attempt.error is not None]
-    told = (asked or errors)[-1]
-    told.retry_after = min((error.retry_after for error in errors if error.retry_after is not None), default=None)
-    return for_client(told, attempts=failures(attempts))
-
-
-def failures(attempts: list[Attempt]) -> list[dict[str, object]]:
-    """As the client is told of them, oldest first."""
-    return [attempt.as_json() for attempt in attempts if attempt.error is not None]
-
-
-def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
-    """Of the attempt that committed, the last one, unless the answer was kept. The cost is there once the account is
-    closed."""
-    target = committed.target
-    answering = [attempt for attempt in account.attempts if attempt.purpose == "answer"]
-    headers = {
-        "x-synapscale-model": quote(target.model, safe=READABLE),
-        "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
-        "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in answering)),
-        "x-synapscale-fallback": "true" if answering and target is not answering[0].target else "false",
-        "x-synapscale-overhead-ms": f"{account.overhead_ms:.1f}",
-        "x-synapscale-ledger-id": account.name,
-    }
-    if account.cost_usd is not None:
-        headers["x-synapscale-cost-usd"] = plain(account.cost_usd)
-    if committed.dropped:
-        headers["x-synapscale-dropped"] = quote(", ".join(committed.dropped), safe=READABLE)
-    if committed.context:
-        headers["x-synapscale-context"] = committed.context
-    if committed.recorded:
-        headers["x-synapscale-cache"] = "miss"
-    if committed.age is not None:
-        headers |= {"x-synapscale-cache": "hit", "age": str(int(committed.age))}
-    return headers

@@ -5,10 +5,10 @@ from functools import partial
 
 import msgspec
 
+from llm_service.accounting.headers import answer_headers
+from llm_service.accounting.service import Accounts, Asked
 from llm_service.canonical.tokens import believable, json_tokens
 from llm_service.catalogue.service import Target
-from llm_service.completions.accounting import Accounts, Asked
-from llm_service.completions.service import answer_headers, refusal
 from llm_service.embeddings.errors import NoEmbeddings
 from llm_service.embeddings.schemas import EmbeddingAnswer, EmbeddingRequest
 from llm_service.errors import Kind, ModelNotAllowed, ProviderError
@@ -19,6 +19,7 @@ from llm_service.routing.attempts import Attempt
 from llm_service.routing.engine import AllFailed, Engine
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import Plan
+from llm_service.routing.refusals import refusal
 from shared.auth import Principal
 
 

@@ -26,6 +26,7 @@ async def list_requests(
     narrowed: Narrowed,
     *,
     organization_id: str,
+    only_of: str | None,
     since: datetime | None,
     until: datetime | None,
     before: UUID | None,
@@ -33,6 +34,8 @@ async def list_requests(
 ) -> Sequence[LedgerRequest]:
     """Newest first, those that come after the id `before` in that order. Ids tell the time, so the index finds it."""
     query = select(LedgerRequest).where(LedgerRequest.organization_id == organization_id)
+    if only_of is not None:
+        query = query.where(LedgerRequest.user_id == only_of)
     for name, value in narrowed.items():
         if value is not None:
             query = query.where(getattr(LedgerRequest, name) == value)
@@ -46,13 +49,13 @@ async def list_requests(
 
 
 async def find_request(
-    session: AsyncSession, request_id: UUID, *, organization_id: str, user_id: str | None
+    session: AsyncSession, request_id: UUID, *, organization_id: str, only_of: str | None
 ) -> LedgerRequest | None:
     query = select(LedgerRequest).where(
         LedgerRequest.organization_id == organization_id, LedgerRequest.id == request_id
     )
-    if user_id is not None:
-        query = query.where(LedgerRequest.user_id == user_id)
+    if only_of is not None:
+        query = query.where(LedgerRequest.user_id == only_of)
     return await session.scalar(query)
 
 

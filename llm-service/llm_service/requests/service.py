@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_service.ledger.readers import only_of
 from llm_service.ledger.records import PREFIX
 from llm_service.requests.errors import RequestNotFound
 from llm_service.requests.repository import Narrowed, find_request, list_attempts, list_requests
@@ -12,8 +13,6 @@ from llm_service.requests.schemas import REQUEST_ID, AttemptView, RequestFilter,
 from shared.auth import Principal
 from shared.errors import MalformedRequest
 from shared.pagination import Page, decode_cursor, encode_cursor
-
-ADMIN = "admin"
 
 
 class RequestService:
@@ -23,18 +22,11 @@ class RequestService:
         self._session = session
         self._reader = reader
 
-    @property
-    def _only_of(self) -> str | None:
-        return None if ADMIN in self._reader.scopes else self._reader.user_id
-
     async def page(self, asked: RequestFilter) -> Page[RequestView]:
         """Newest first."""
         before = None if asked.cursor is None else _position(asked.cursor)
-        own = self._only_of
-        if own is not None and asked.user not in (None, own):
-            return Page(data=[])
         narrowed = Narrowed(
-            user_id=own or asked.user,
+            user_id=asked.user,
             key_id=asked.key,
             model=asked.model,
             result=asked.result,
@@ -44,6 +36,7 @@ class RequestService:
             self._session,
             narrowed,
             organization_id=self._reader.organization_id,
+            only_of=only_of(self._reader),
             since=asked.since,
             until=asked.until,
             before=before,
@@ -58,8 +51,8 @@ class RequestService:
         if not re.fullmatch(REQUEST_ID, name):
             raise RequestNotFound
         request_id = UUID(hex=name.removeprefix(PREFIX))
-        organization_id = self._reader.organization_id
-        found = await find_request(self._session, request_id, organization_id=organization_id, user_id=self._only_of)
+        organization_id, only = self._reader.organization_id, only_of(self._reader)
+        found = await find_request(self._session, request_id, organization_id=organization_id, only_of=only)
         if found is None:
             raise RequestNotFound
         attempts = await list_attempts(self._session, request_id, organization_id=organization_id)

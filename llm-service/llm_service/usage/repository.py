@@ -40,20 +40,26 @@ async def sum_usage(
     narrowed: Narrowed,
     *,
     organization_id: str,
+    only_of: str | None,
     group_by: Sequence[str],
     since: datetime,
     until: datetime,
     by_day: bool,
     limit: int,
 ) -> Sequence[Row[Any]]:
-    """In the order of the groups. `by_day` reads the sums by day: `since` and `until` are then whole days."""
-    apart = not {"user", "key"}.isdisjoint(group_by) or bool(narrowed["user"] or narrowed["key"])
+    """In the order of the groups, of the user `only_of` alone where one is named.
+
+    `by_day` reads the sums by day: `since` and `until` are then whole days.
+    """
+    apart = not {"user", "key"}.isdisjoint(group_by) or bool(only_of or narrowed["user"] or narrowed["key"])
     sums = _SUMS_OF[apart, by_day]
     groups = [_group(sums, name) for name in group_by]
     added = [_sum(sums, name) for name in SUMS]
     query = select(*groups, *added).where(
         sums.organization_id == organization_id, sums.starts_at >= since, sums.starts_at < until
     )
+    if only_of is not None:
+        query = query.where(getattr(sums, COLUMNS["user"]) == only_of)
     for name, value in narrowed.items():
         if value is not None:
             query = query.where(getattr(sums, COLUMNS[name]) == value)

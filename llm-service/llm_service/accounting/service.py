@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from llm_service.accounting.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
 from llm_service.catalogue.service import Target
-from llm_service.completions.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
 from llm_service.context.fitting import SUMMARY_TOKENS
 from llm_service.dialects import Dialect
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
