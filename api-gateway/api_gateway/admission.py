@@ -1,6 +1,7 @@
 """Which limits a request counts against, and what becomes of it."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -53,16 +54,16 @@ class Admission:
         """The same for a request without a credential, or with one that did not hold."""
         return await self._decide(self.limits_of_address(scope))
 
-    def limits_of(self, principal: Principal) -> list[Limit]:
-        caller = f"{principal.organization_id}/{principal.user_id}"
-        limits = []
-        if quota := self._settings.rate_limit_per_minute:
-            limits.append(Limit("principal", f"principal:{caller}", quota))
-        if (own := principal.policy.requests_per_minute) is not None:
-            limits.append(Limit("key", f"key:{principal.session_id}", max(1, own)))
-        return limits
+    def limits_of(self, principal: Principal) -> Sequence[Limit]:
+        return _limits_of(
+            principal.organization_id,
+            principal.user_id,
+            principal.session_id,
+            self._settings.rate_limit_per_minute,
+            principal.policy.requests_per_minute,
+        )
 
-    def limits_of_address(self, scope: Scope) -> list[Limit]:
+    def limits_of_address(self, scope: Scope) -> Sequence[Limit]:
         path, client = scope["path"], scope.get("client")
         if path in UNCOUNTED:
             return []
@@ -81,3 +82,11 @@ class Admission:
         if not decision.admitted:
             raise RateLimited(decision)
         return decision.headers()
+
+
+@lru_cache(maxsize=4096)
+def _limits_of(organization: str, user: str, session: str, quota: int, own: int | None) -> Sequence[Limit]:
+    limits = [Limit("principal", f"principal:{organization}/{user}", quota)] if quota else []
+    if own is not None:
+        limits.append(Limit("key", f"key:{session}", max(1, own)))
+    return limits

@@ -1,10 +1,9 @@
 """The gateway's one seam for credentials: what comes in is a token of ours, an API key, or a token of another issuer;
 what goes on is a token of ours."""
 
-from starlette.types import Scope
-
 from api_gateway.credentials import credential_of, unverified_issuer
 from api_gateway.exchanged import ExchangedTokens
+from api_gateway.requests import Headers
 from shared.auth import Principal, TokenVerifier
 from shared.auth.api_keys import PREFIX, is_api_key
 from shared.auth.exchange import API_KEY, FOREIGN_TOKEN
@@ -24,9 +23,14 @@ class Authentication:
         self._exchanged = exchanged
         self._issuer = issuer
 
-    async def principal_of(self, scope: Scope, *, api_key_header: bool = False) -> Principal:
-        """Raises Unauthorized, MalformedRequest for two credentials, or Unavailable where nobody can tell."""
-        credential = credential_of(scope, api_key_header=api_key_header)
+    async def principal_of(self, shown: Headers, *, api_key_header: bool = False) -> Principal:
+        """`shown` are the headers in which credentials are.
+
+        Raises Unauthorized, MalformedRequest for two credentials, or Unavailable where nobody can tell.
+        """
+        credential = credential_of(shown, api_key_header=api_key_header)
+        if (known := self._verifier.remembered(credential)) is not None:
+            return known
         if credential.startswith(PREFIX):
             if not is_api_key(credential):
                 raise Unauthorized("The API key is mistyped: its checksum is wrong.", error="invalid_token")

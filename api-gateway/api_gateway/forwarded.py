@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -52,29 +52,22 @@ def limited_as(address: str) -> str:
     return str(parsed) if parsed else "unknown"
 
 
-class ForwardedMiddleware:
+def locate(scope: Scope, *, trusted: Networks) -> None:
     """Makes `scope["client"]` and `scope["scheme"]` the client's own where trusted proxies stand in between.
 
     X-Forwarded-For is read from the right, as each proxy adds whom it saw; what lies left of the first hop that is not
     trusted is the client's invention. `scope["synapscale.peer"]` stays the other end of the connection.
     """
-
-    def __init__(self, app: ASGIApp, *, trusted: Networks) -> None:
-        self._app = app
-        self._trusted = trusted
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            client = scope.get("client")
-            peer = str(client[0]) if client else ""
-            scope[PEER] = peer
-            if peer in self._trusted:
-                hops = [hop for value in _values(scope, b"x-forwarded-for") for hop in value.split(",")]
-                scope["client"] = (client_behind(peer, hops, self._trusted), 0)
-                schemes = [one.strip().lower() for value in _values(scope, b"x-forwarded-proto") for one in [value]]
-                if schemes in (["http"], ["https"]):
-                    scope["scheme"] = schemes[0]
-        await self._app(scope, receive, send)
+    client = scope.get("client")
+    peer = str(client[0]) if client else ""
+    scope[PEER] = peer
+    if peer not in trusted:
+        return
+    hops = [hop for value in _values(scope, b"x-forwarded-for") for hop in value.split(",")]
+    scope["client"] = (client_behind(peer, hops, trusted), 0)
+    schemes = [value.strip().lower() for value in _values(scope, b"x-forwarded-proto")]
+    if schemes in (["http"], ["https"]):
+        scope["scheme"] = schemes[0]
 
 
 def client_behind(peer: str, hops: Iterable[str], trusted: Networks) -> str:

@@ -11,14 +11,15 @@ from starlette.middleware.cors import CORSMiddleware
 from api_gateway import health, metrics, openapi
 from api_gateway.admission import Admission
 from api_gateway.authentication import Authentication
+from api_gateway.edge import Edge
 from api_gateway.exchanged import ExchangedTokens
-from api_gateway.forwarded import ForwardedMiddleware, Networks
-from api_gateway.metrics import Metrics, MetricsMiddleware
+from api_gateway.forwarded import Networks
+from api_gateway.metrics import Metrics
 from api_gateway.openapi import MergedDocument, mount_docs_files
 from api_gateway.proxy import Proxy
 from api_gateway.rate_limit import MemoryRateLimiter, RateLimiter
 from api_gateway.rate_limit_redis import RedisRateLimiter
-from api_gateway.security_headers import SecurityHeadersMiddleware
+from api_gateway.security_headers import SecurityHeaders
 from api_gateway.settings import Settings
 from api_gateway.upstreams import SERVICES
 from api_gateway.welcome import router as welcome
@@ -87,9 +88,12 @@ def _limiter(settings: Settings) -> RateLimiter:
 
 def _edge(settings: Settings, measured: Metrics) -> list[Middleware]:
     return [
-        Middleware(ForwardedMiddleware, trusted=Networks(settings.trusted_proxies)),
-        Middleware(MetricsMiddleware, metrics=measured),
-        Middleware(SecurityHeadersMiddleware, https=settings.public_url.startswith("https://")),
+        Middleware(
+            Edge,
+            trusted=Networks(settings.trusted_proxies),
+            headers=SecurityHeaders(https=settings.public_url.startswith("https://")),
+            metrics=measured,
+        )
     ]
 
 

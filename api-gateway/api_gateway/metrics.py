@@ -1,128 +1,122 @@
 """What the gateway counts, and `GET /metrics`, where it tells."""
 
-import time
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from api_gateway.forwarded import PEER, Networks, came_directly
 from api_gateway.rate_limit import Decision, RateLimiter
-from api_gateway.upstreams import find_route
 from shared.errors import NotFound
 from shared.refusals import REASONS
 
+PREFIX = "synapscale_gateway"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OWN = "gateway"
-"""The route of what no service answers: our own pages, and paths that lead nowhere."""
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 router = APIRouter(include_in_schema=False)
 
 
-class Metrics:
-    """A registry for each app. Labels come from small closed sets, so that no client can make it grow."""
+class Metrics(Collector):
+    """A registry for each app. Labels come from small closed sets, so that no client can make it grow.
+
+    Requests are counted in plain numbers, which become metrics when somebody looks: a counter of the library takes a
+    lock each time.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "synapscale_gateway_requests",
-            "Requests answered",
-            ["route", "method", "status"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "synapscale_gateway_request_seconds",
-            "From the head of the request to the end of the answer",
-            ["route"],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        decisions = Counter(
-            "synapscale_gateway_rate_limit_decisions", "By limit", ["limit", "outcome"], registry=self.registry
-        )
+        self.registry.register(self)
+        self.authenticated = dict.fromkeys(("accepted", "refused", "unavailable"), 0)
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[str, _Seconds] = {}
         self._decisions = {
-            (name, outcome): decisions.labels(name, outcome)
+            (name, outcome): 0
             for name in ("principal", "key", "address", "login")
             for outcome in ("admitted", "refused")
         }
-        self.authenticated = self._counters(
-            "authentications", "Credentials looked at", outcome=("accepted", "refused", "unavailable")
-        )
-        self._refusals = self._counters(
-            "connection_refusals", "Requests and connections refused before they reached a route", reason=REASONS
-        )
-        self._fallback = Gauge(
-            "synapscale_gateway_rate_limit_fallback",
-            "1 while Redis is away and limits are counted by this gateway alone",
-            registry=self.registry,
-        )
-        self._requests_of: dict[tuple[str, str, int], Counter] = {}
-        self._seconds_of: dict[str, Histogram] = {}
-
-    def _counters(self, name: str, documentation: str, **label: Sequence[str]) -> dict[str, Counter]:
-        """One for each value of the one label, shown from the start."""
-        ((label_name, values),) = label.items()
-        counter = Counter(f"synapscale_gateway_{name}", documentation, [label_name], registry=self.registry)
-        return {value: counter.labels(value) for value in values}
+        self._refusals = dict.fromkeys(REASONS, 0)
+        self._limiter: RateLimiter | None = None
 
     def watch(self, limiter: RateLimiter) -> None:
         """Shows whether `limiter` counts for this gateway alone although it should not."""
-        self._fallback.set_function(lambda: float(limiter.problem is not None))
+        self._limiter = limiter
 
     def refused(self, reason: str) -> None:
         """`reason` is one of `shared.refusals.REASONS`."""
-        self._refusals[reason].inc()
+        self._refusals[reason] += 1
 
     def decided(self, decision: Decision) -> None:
         for limit, standing in zip(decision.limits, decision.standings, strict=True):
-            self._decisions[limit.name, "refused" if standing.retry else "admitted"].inc()
+            self._decisions[limit.name, "refused" if standing.retry else "admitted"] += 1
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         key = (route, method, status // 100)
-        counter = self._requests_of.get(key)
-        if counter is None:
-            label = f"{status // 100}xx" if status else "none"
-            counter = self._requests_of[key] = self._requests.labels(route, method, label)
-        counter.inc()
-        histogram = self._seconds_of.get(route)
-        if histogram is None:
-            histogram = self._seconds_of[route] = self._seconds.labels(route)
-        histogram.observe(seconds)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        taken = self._seconds.get(route)
+        if taken is None:
+            taken = self._seconds[route] = _Seconds()
+        taken.add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the library, when somebody looks."""
+        requests = CounterMetricFamily(f"{PREFIX}_requests", "Requests answered", labels=["route", "method", "status"])
+        for (route, method, hundreds), count in self._requests.items():
+            requests.add_metric([route, method, f"{hundreds}xx" if hundreds else "none"], count)
+        yield requests
+        took = HistogramMetricFamily(
+            f"{PREFIX}_request_seconds", "From the head of the request to the end of the answer", labels=["route"]
+        )
+        for route, taken in self._seconds.items():
+            took.add_metric([route], taken.buckets(), taken.sum)
+        yield took
+        decisions = CounterMetricFamily(f"{PREFIX}_rate_limit_decisions", "By limit", labels=["limit", "outcome"])
+        for labels, count in self._decisions.items():
+            decisions.add_metric(labels, count)
+        yield decisions
+        yield _counter("authentications", "Credentials looked at", "outcome", self.authenticated)
+        yield _counter(
+            "connection_refusals",
+            "Requests and connections refused before they reached a route",
+            "reason",
+            self._refusals,
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_rate_limit_fallback",
+            "1 while Redis is away and limits are counted by this gateway alone",
+            value=float(self._limiter is not None and self._limiter.problem is not None),
+        )
 
 
-class MetricsMiddleware:
-    """Counts every request by what became of it; status `none` is a client that left before its answer began."""
+class _Seconds:
+    """How long the requests of one route took."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
+    __slots__ = ("_counts", "sum")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 0
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
 
-        async def send_counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
 
-        try:
-            await self._app(scope, receive, send_counted)
-        except Exception:
-            status = status or 500  # the outermost handler will answer so
-            raise
-        finally:
-            found = find_route(scope["path"])
-            route = found.prefix if found else OWN
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.answered(route, method, status, time.perf_counter() - started)
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each with all that took as long or less."""
+        return list(zip((*map(floatToGoString, BUCKETS), "+Inf"), accumulate(self._counts), strict=True))
+
+
+def _counter(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", documentation, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
 
 
 async def watcher(request: Request) -> None:

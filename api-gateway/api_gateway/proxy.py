@@ -3,14 +3,13 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_gateway.admission import Admission
 from api_gateway.authentication import Authentication
-from api_gateway.credentials import with_token
-from api_gateway.rate_limit import Headers
-from api_gateway.requests import LimitedBody, check_framing, check_path, check_size, headers_to_pass_on
+from api_gateway.metrics import Metrics
+from api_gateway.requests import Headers, LimitedBody, RequestHead, check_path
 from api_gateway.upstreams import LARGEST_BODIES, Route, find_route
 from shared.auth import Principal
 from shared.errors import DomainError, InsufficientScope, Unauthorized, Unavailable, error_response
+from shared.upstreams import Upstream
 
 log = structlog.get_logger(__name__)
 
@@ -27,16 +26,16 @@ class Proxy:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        route = find_route(scope["path"])
-        body = LimitedBody(receive, scope, limit=self._largest_body(route))
-        answer = _Answer(send, body)
+        answer = _Answer(send)
         try:
-            check_size(scope)
+            head = RequestHead(scope)
             check_path(scope)
-            check_framing(scope)
+            head.check_framing()
+            route = find_route(scope["path"])
+            answer.body = body = LimitedBody(receive, limit=self._largest_body(route), declared=head.length)
             if body.exceeded:
                 raise body.too_large
-            await self._pass_on(scope, body.receive, answer, route=route)
+            await self._pass_on(scope, head, body.receive, answer, route=route)
         except DomainError as error:
             if answer.started:
                 raise  # the server breaks the connection off: half an answer must not look whole
@@ -45,56 +44,61 @@ class Proxy:
             if not (answer.complete or answer.withheld):
                 raise
             log.exception("the service failed after its answer", path=scope["path"])
-        if answer.withheld:
-            await answer.refuse(body.too_large, scope, receive)
+        if answer.withheld and answer.body is not None:
+            await answer.refuse(answer.body.too_large, scope, receive)
 
     def _largest_body(self, route: Route | None) -> int:
         """In bytes."""
         most = LARGEST_BODIES.get(route.service) if route else None
         return self._max_body_bytes if most is None else min(most, self._max_body_bytes)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer", *, route: Route | None) -> None:
-        admission: Admission = scope["state"]["admission"]
+    async def _pass_on(
+        self, scope: Scope, head: RequestHead, receive: Receive, answer: "_Answer", *, route: Route | None
+    ) -> None:
+        state = scope["state"]
         if route is None or route.public:
-            answer.limits = await admission.of_stranger(scope)
+            answer.limits = await state["admission"].of_stranger(scope)
         if route is None:
             await self._app(scope, receive, answer.send)
             return
-        headers = headers_to_pass_on(scope)
+        token = None
         if not route.public:
-            principal = await self._authenticated(scope, route, answer)
-            answer.limits = await admission.of_principal(principal)
+            principal = await self._authenticated(scope, head, route, answer)
+            answer.limits = await state["admission"].of_principal(principal)
             needed = route.scope_for(scope["method"])
             if needed is not None and needed not in principal.scopes:
                 raise InsufficientScope(needed)
-            headers = with_token(headers, principal.token)
-        onward = {**scope, "headers": headers}
-        upstream = scope["state"]["upstreams"][route.service]
+            token = principal.token
+        onward = {**scope, "headers": head.to_pass_on(token=token)}
+        upstream: Upstream = state["upstreams"][route.service]
         await upstream.forward(onward, receive, answer.send, answer_timeout=self._upstream_timeout)
 
-    async def _authenticated(self, scope: Scope, route: Route, answer: "_Answer") -> Principal:
+    async def _authenticated(self, scope: Scope, head: RequestHead, route: Route, answer: "_Answer") -> Principal:
         """Raises what is wrong with the credential; guesses count against the address, so RateLimited too."""
-        authentication: Authentication = scope["state"]["authentication"]
-        outcomes = scope["state"]["metrics"].authenticated
+        state = scope["state"]
+        authentication: Authentication = state["authentication"]
+        metrics: Metrics = state["metrics"]
         try:
-            principal = await authentication.principal_of(scope, api_key_header=route.api_key_header)
+            principal = await authentication.principal_of(head.credentials, api_key_header=route.api_key_header)
         except Unauthorized:
-            outcomes["refused"].inc()
-            answer.limits = await scope["state"]["admission"].of_stranger(scope)
+            metrics.authenticated["refused"] += 1
+            answer.limits = await state["admission"].of_stranger(scope)
             raise
         except Unavailable:
-            outcomes["unavailable"].inc()
+            metrics.authenticated["unavailable"] += 1
             raise
-        outcomes["accepted"].inc()
+        metrics.authenticated["accepted"] += 1
         return principal
 
 
 class _Answer:
     """How far the answer has come. What a service says to a body that was cut short is withheld: we cut it."""
 
-    def __init__(self, send: Send, body: LimitedBody) -> None:
+    __slots__ = ("_send", "body", "complete", "limits", "started", "withheld")
+
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._body = body
+        self.body: LimitedBody | None = None
         self.started = False
         self.complete = False
         self.withheld = False
@@ -109,12 +113,13 @@ class _Answer:
         await refusal(scope, receive, self._send)
 
     async def send(self, message: Message) -> None:
-        if self._body.exceeded and not self.started:
-            self.withheld = True
-            return
-        if not self.started and self.limits:
-            message = {**message, "headers": [*message.get("headers", ()), *self.limits]}
-        self.started = True
+        if not self.started:
+            if self.body is not None and self.body.exceeded:
+                self.withheld = True
+                return
+            if self.limits:
+                message["headers"] = [*message.get("headers", ()), *self.limits]
+            self.started = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.complete = True
         await self._send(message)

@@ -5,12 +5,12 @@ and gives back one request each 60/N s. A key's whole state is one number, its t
 times are whole microseconds, so that Python and Lua (`rate_limit_redis.py`) cannot round differently.
 """
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 WINDOW = 60
@@ -22,17 +22,21 @@ HIGHEST = 1_000_000
 Headers = list[tuple[bytes, bytes]]
 
 
-class Limit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limit:
     """At most `quota` requests a minute, counted under `key`; `name` is what the client is told."""
 
     name: str
     key: str
     quota: int
+    interval: int = field(init=False)
+    """Microseconds after which one request is given back."""
+    policy: bytes = field(init=False)
+    """As `RateLimit-Policy` tells it."""
 
-    @property
-    def interval(self) -> int:
-        """Microseconds after which one request is given back."""
-        return WINDOW_US // self.quota
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "interval", WINDOW_US // self.quota)
+        object.__setattr__(self, "policy", b'"%b";q=%d;w=%d' % (self.name.encode(), self.quota, WINDOW))
 
 
 class Standing(NamedTuple):
@@ -48,8 +52,8 @@ class Decision(NamedTuple):
     """Either every limit had room and was charged, or none was."""
 
     admitted: bool
-    limits: tuple[Limit, ...]
-    standings: tuple[Standing, ...]
+    limits: Sequence[Limit]
+    standings: Sequence[Standing]
 
     @property
     def retry_after(self) -> float:
@@ -62,15 +66,12 @@ class Decision(NamedTuple):
 
     def headers(self) -> Headers:
         """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11)."""
-        policies = [f'"{limit.name}";q={limit.quota};w={WINDOW}' for limit in self.limits]
+        policies = [limit.policy for limit in self.limits]
         standings = [
-            f'"{limit.name}";r={standing.remaining};t={math.ceil(standing.reset / 1_000_000)}'
+            b'"%b";r=%d;t=%d' % (limit.name.encode(), standing.remaining, -(-standing.reset // 1_000_000))
             for limit, standing in zip(self.limits, self.standings, strict=True)
         ]
-        return [
-            (b"ratelimit-policy", ", ".join(policies).encode()),
-            (b"ratelimit", ", ".join(standings).encode()),
-        ]
+        return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(standings))]
 
 
 class RateLimiter(ABC):
@@ -106,20 +107,20 @@ class MemoryRateLimiter(RateLimiter):
         return self.decide_now(limits, cost=cost)
 
     def decide_now(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
-        now = self._clock()
-        tats = [max(self._tats.get(limit.key, now), now) for limit in limits]
-        charged = [tat + cost * limit.interval for tat, limit in zip(tats, limits, strict=True)]
-        retries = [max(0, tat - limit.quota * limit.interval - now) for tat, limit in zip(charged, limits, strict=True)]
+        now, tats = self._clock(), self._tats
+        before = [max(tats.get(limit.key, now), now) for limit in limits]
+        after = [tat + cost * limit.interval for tat, limit in zip(before, limits, strict=True)]
+        retries = [max(0, tat - limit.quota * limit.interval - now) for tat, limit in zip(after, limits, strict=True)]
         admitted = not any(retries)
         if admitted:
-            tats = charged
-            for limit, tat in zip(limits, tats, strict=True):
+            before = after
+            for limit, tat in zip(limits, after, strict=True):
                 self._keep(limit.key, tat, now=now)
-        standings = tuple(
+        standings = [
             Standing((limit.quota * limit.interval - (tat - now)) // limit.interval, tat - now, retry)
-            for limit, tat, retry in zip(limits, tats, retries, strict=True)
-        )
-        return Decision(admitted, tuple(limits), standings)
+            for limit, tat, retry in zip(limits, before, retries, strict=True)
+        ]
+        return Decision(admitted, limits, standings)
 
     def learn(self, decision: Decision) -> None:
         """Takes over what another limiter decided, so that this one could go on from there."""

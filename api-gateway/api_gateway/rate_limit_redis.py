@@ -196,8 +196,8 @@ def arguments_of(limits: Sequence[Limit], *, cost: int, now: int | None = None) 
 
 def decision_of(limits: Sequence[Limit], answer: list[int]) -> Decision:
     admitted, *numbers = answer
-    standings = tuple(Standing(*numbers[start : start + 3]) for start in range(0, len(numbers), 3))
-    return Decision(admitted == 1, tuple(limits), standings)
+    standings = [Standing(*numbers[start : start + 3]) for start in range(0, len(numbers), 3)]
+    return Decision(admitted == 1, limits, standings)
 
 
 def _tell(asked: _Asked, decision: Decision) -> None:

@@ -1,12 +1,13 @@
 """What is refused before anyone looks at it, and what a request carries on."""
 
 import re
+from functools import lru_cache
 
 from starlette.types import Message, Receive, Scope
 
 from api_gateway.tracing import trace_headers
 from shared.errors import ContentTooLarge, HeadersTooLarge, MalformedRequest
-from shared.http.forward import named_by_connection
+from shared.http.forward import HOP_BY_HOP, named_by_connection
 from shared.request_id import request_id_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -26,9 +27,11 @@ FORGEABLE = frozenset(
 FORGEABLE_PREFIXES = (b"x-synapscale-", b"x-auth-", b"x-forwarded-")
 """Headers by which a client could pretend to be somebody, or to come from somewhere."""
 
+CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 TRACING = frozenset({b"traceparent", b"tracestate"})
-FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 """They are the next hop's to make, from what they say here."""
+ENDS_HERE = FORGEABLE | TRACING | HOP_BY_HOP | {b"host", b"date"}
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 """Less than `shared.connection` takes, so that a service takes what the gateway adds."""
@@ -47,83 +50,132 @@ class Ambiguous(MalformedRequest):
         return {"connection": "close"}
 
 
-def check_size(scope: Scope) -> None:
-    """Raises HeadersTooLarge."""
-    headers = scope["headers"]
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise HeadersTooLarge(f"A request may have {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together.")
+class RequestHead:
+    """A request's headers, read in one pass: the gateway asks much of them, and nothing twice."""
+
+    __slots__ = ("_codings", "_hosts", "_lengths", "_named", "_on", "_scope", "credentials")
+
+    def __init__(self, scope: Scope) -> None:
+        """Raises HeadersTooLarge."""
+        self._scope = scope
+        self._hosts: list[bytes] = []
+        self._lengths: list[bytes] = []
+        self._codings: list[bytes] = []
+        self._named: set[bytes] = set()
+        self._on: Headers = []
+        self.credentials: Headers = []
+        """Every credential that it shows, by the header that it is in."""
+        headers: Headers = scope["headers"]
+        size = 0
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name in CREDENTIALS:
+                self.credentials.append((name, value))
+            elif name not in ENDS_HERE:
+                if name == b"content-length":
+                    self._lengths.append(value)
+                elif not name.startswith(b"x-") or not name.startswith(FORGEABLE_PREFIXES):
+                    self._on.append((name, value))
+            elif name == b"host":
+                self._hosts.append(value)
+            elif name == b"connection":
+                self._named |= named_by_connection([(name, value)])
+            elif name == b"transfer-encoding":
+                self._codings.append(value)
+        if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise HeadersTooLarge(f"A request may have {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together.")
+
+    @property
+    def length(self) -> bytes:
+        """Of the body, as the client declares it."""
+        return self._lengths[0] if self._lengths else b"0"
+
+    def check_framing(self) -> None:
+        """Raises Ambiguous where it is open to whom the request goes or where its body ends (RFC 9112 §6.3)."""
+        hosts, codings = self._hosts, self._codings
+        if len(hosts) > 1:
+            raise Ambiguous("There is more than one Host header.")
+        if not hosts and self._scope["http_version"] != "1.0":
+            raise Ambiguous("There is no Host header.")
+        if hosts and not _is_host(hosts[0]):
+            raise Ambiguous("The Host header is not a host.")
+        if len(self._lengths) > 1:
+            raise Ambiguous("There is more than one Content-Length header.")
+        if codings and self._lengths:
+            raise Ambiguous("There are both Content-Length and Transfer-Encoding.")
+        if codings and (self._scope["http_version"] == "1.0" or [one.lower() for one in codings] != [b"chunked"]):
+            raise Ambiguous("The only Transfer-Encoding is chunked, since HTTP/1.1.")
+
+    def to_pass_on(self, *, token: str | None = None) -> Headers:
+        """The client's headers without those it could forge and those of this hop, and who it is and which request, as
+        the gateway knows it; whatever credential the client showed, what is behind sees `token` alone.
+
+        What its Connection header names ends here, so that it cannot take away what the gateway adds.
+        """
+        scope, client = self._scope, self._scope.get("client")
+        host = self._hosts[0] if self._hosts else b""
+        on = [*self._on, *self.credentials] if token is None else self._on
+        if self._named:
+            on = [(name, value) for name, value in on if name not in self._named]
+        credential = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+        return [
+            (b"host", host),
+            *on,
+            *[(b"content-length", value) for value in self._lengths],
+            *[(b"transfer-encoding", value) for value in self._codings],
+            *credential,
+            *trace_headers(scope),
+            (b"x-request-id", request_id_of(scope).encode()),
+            (b"x-forwarded-for", str(client[0]).encode() if client else b"unknown"),
+            (b"x-forwarded-host", host),
+            (b"x-forwarded-proto", scope["scheme"].encode()),
+        ]
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def check_path(scope: Scope) -> None:
     """Raises MalformedRequest for a path that two readers could understand differently."""
-    path, raw = scope["path"], scope.get("raw_path", b"")
+    if problem := _path_problem(scope["path"], scope.get("raw_path", b"")):
+        raise MalformedRequest(problem)
+
+
+@lru_cache(maxsize=1024)
+def _path_problem(path: str, raw: bytes) -> str | None:
     if _REFUSED.search(raw):
-        raise MalformedRequest("The path contains a backslash, a semicolon or an encoded slash.")
+        return "The path contains a backslash, a semicolon or an encoded slash."
     if "//" in path or any(segment in (".", "..") for segment in path.split("/")):
-        raise MalformedRequest("The path contains an empty segment, '.' or '..'.")
+        return "The path contains an empty segment, '.' or '..'."
     if _CONTROL.search(path) or "\ufffd" in path:  # the latter stands for bytes that are not UTF-8
-        raise MalformedRequest("The path contains a control character, or is not UTF-8.")
-
-
-def check_framing(scope: Scope) -> None:
-    """Raises Ambiguous where it is open to whom the request goes or where its body ends (RFC 9112 §6.3)."""
-    names = [name for name, _ in scope["headers"]]
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
-    if len(hosts) > 1:
-        raise Ambiguous("There is more than one Host header.")
-    if not hosts and scope["http_version"] != "1.0":
-        raise Ambiguous("There is no Host header.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
-        raise Ambiguous("The Host header is not a host.")
-    if names.count(b"content-length") > 1:
-        raise Ambiguous("There is more than one Content-Length header.")
-    if codings and b"content-length" in names:
-        raise Ambiguous("There are both Content-Length and Transfer-Encoding.")
-    if codings and (scope["http_version"] == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
-        raise Ambiguous("The only Transfer-Encoding is chunked, since HTTP/1.1.")
-
-
-def headers_to_pass_on(scope: Scope) -> Headers:
-    """The client's headers without those it could forge, and who it is and which request, as the gateway knows it.
-
-    What its Connection header names ends here, so that it cannot take away what the gateway adds.
-    """
-    this_hop = named_by_connection(scope["headers"]) - FRAMING
-    dropped = FORGEABLE | TRACING | this_hop | {b"connection"}
-    kept = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name not in dropped and not name.startswith(FORGEABLE_PREFIXES)
-    ]
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    client = scope.get("client")
-    return [
-        *kept,
-        *trace_headers(scope),
-        (b"x-request-id", request_id_of(scope).encode()),
-        (b"x-forwarded-for", str(client[0]).encode() if client else b"unknown"),
-        (b"x-forwarded-host", host),
-        (b"x-forwarded-proto", scope["scheme"].encode()),
-    ]
+        return "The path contains a control character, or is not UTF-8."
+    return None
 
 
 class LimitedBody:
     """A request's body as it arrives, up to `limit` bytes. `exceeded` says that there was more."""
 
-    def __init__(self, receive: Receive, scope: Scope, *, limit: int) -> None:
+    __slots__ = ("_limit", "_receive", "_received", "exceeded")
+
+    def __init__(self, receive: Receive, *, limit: int, declared: bytes) -> None:
+        """`declared` is its length as the client says it, in digits."""
         self._receive = receive
         self._limit = limit
         self._received = 0
-        self.too_large = ContentTooLarge(f"A request may have at most {limit} bytes.", limit=limit)
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         self.exceeded = not declared.isdigit() or int(declared) > limit
+
+    @property
+    def too_large(self) -> ContentTooLarge:
+        return ContentTooLarge(f"A request may have at most {self._limit} bytes.", limit=self._limit)
 
     async def receive(self) -> Message:
         """Raises ContentTooLarge."""
         message = await self._receive()
         self._received += len(message.get("body", b""))
-        self.exceeded = self.exceeded or self._received > self._limit
+        if self._received > self._limit:
+            self.exceeded = True
         if self.exceeded:
             raise self.too_large
         return message

@@ -1,6 +1,8 @@
 """What every answer tells a browser: guess no types, show it in no frame, load nothing."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Iterable
+
+Header = tuple[bytes, bytes]
 
 NOTHING = b"default-src 'none'; frame-ancestors 'none'"
 DOCS = (
@@ -17,27 +19,21 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 TELLTALE = frozenset({b"server", b"x-powered-by"})
 
 
-class SecurityHeadersMiddleware:
+class SecurityHeaders:
     """Adds what a service did not set itself, and drops what tells which software answers."""
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
-        self._app = app
+    def __init__(self, *, https: bool) -> None:
         headers = [*ALWAYS, HSTS] if https else ALWAYS
         self._headers = [*headers, (b"content-security-policy", NOTHING)]
         self._docs_headers = [*headers, (b"content-security-policy", DOCS)]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"]
+    def added_to(self, theirs: Iterable[Header], *, path: str) -> list[Header]:
         ours = self._docs_headers if path == "/docs" or path.startswith("/docs/") else self._headers
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                theirs = [header for header in message.get("headers", ()) if header[0] not in TELLTALE]
-                present = {name for name, _ in theirs}
-                message = {**message, "headers": [*theirs, *(one for one in ours if one[0] not in present)]}
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+        answer = list(theirs)
+        present = {name for name, _ in answer}
+        if not TELLTALE.isdisjoint(present):
+            answer = [header for header in answer if header[0] not in TELLTALE]
+        for header in ours:
+            if header[0] not in present:
+                answer.append(header)
+        return answer

@@ -1,6 +1,7 @@
 """`traceparent`: the trace that a request belongs to (W3C Trace Context, level 1)."""
 
 import os
+import random
 import re
 
 from starlette.types import Scope
@@ -8,6 +9,9 @@ from starlette.types import Scope
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _NOTHING = re.compile(rb"0+")
 LONGEST_STATE = 512
+
+_random = random.Random()  # noqa: S311 # ids must differ, and need not be secret (level 2 §3.2.2.3 asks for no more)
+os.register_at_fork(after_in_child=_random.seed)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,12 +22,12 @@ def trace_headers(scope: Scope) -> Headers:
     given = [value for name, value in scope["headers"] if name == b"traceparent"]
     trace = _continued(given[0]) if len(given) == 1 else None
     if trace is None:
-        return [(b"traceparent", b"00-%s-%s-01" % (_new_id(16), _new_id(8)))]
+        return [(b"traceparent", b"00-%032x-%016x-01" % (_random.getrandbits(128), _random.getrandbits(64)))]
     trace_id, flags = trace
     states = [(name, value) for name, value in scope["headers"] if name == b"tracestate"]
     if sum(len(value) for _, value in states) > LONGEST_STATE:
         states = []
-    return [(b"traceparent", b"00-%s-%s-%s" % (trace_id, _new_id(8), flags)), *states]
+    return [(b"traceparent", b"00-%s-%s-%s" % (trace_id, b"%016x" % _random.getrandbits(64), flags)), *states]
 
 
 def _continued(traceparent: bytes) -> tuple[bytes, bytes] | None:
@@ -35,7 +39,3 @@ def _continued(traceparent: bytes) -> tuple[bytes, bytes] | None:
     if version == b"ff" or (version == b"00" and more) or _NOTHING.fullmatch(trace_id) or _NOTHING.fullmatch(span_id):
         return None
     return trace_id, b"%02x" % (int(flags, 16) & 0x01)
-
-
-def _new_id(length: int) -> bytes:
-    return os.urandom(length).hex().encode()

@@ -1,5 +1,6 @@
 """Which service answers which path, and who may ask: the table that is the gateway."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 SERVICES = ("auth", "llm", "chat")
@@ -44,6 +45,7 @@ TABLE = (
 _LONGEST_FIRST = sorted(TABLE, key=lambda route: -len(route.prefix))
 
 
+@lru_cache(maxsize=1024)
 def find_route(path: str) -> Route | None:
     """The row with the longest prefix of whole segments: `/v1x` is not under `/v1`."""
     for route in _LONGEST_FIRST:

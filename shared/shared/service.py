@@ -1,12 +1,15 @@
 """What every service is assembled from, so that a service's own `main.py` says only what is its own."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from shared import __version__, health
 from shared.database import DatabaseAway
@@ -24,8 +27,28 @@ async def _no_connection_left(request: Request, _: Exception) -> Response:
     return error_response(DatabaseAway(), scope=request.scope)
 
 
+LOOK_FOR_OBSERVERS_EVERY = 1.0
+"""Seconds. FastAPI looks for them at every request, in the environment, for as long as all our own work takes."""
+
+
 class Service(FastAPI):
     """Its OpenAPI document knows how errors look."""
+
+    _observed = True
+    _look_at = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_observed():
+            await Starlette.__call__(self, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def _is_observed(self) -> bool:
+        """Whether OpenTelemetry is set up in this process, as `opentelemetry-instrument` does."""
+        if (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + LOOK_FOR_OBSERVERS_EVERY
+            self._observed = self._native_telemetry.enabled()
+        return self._observed
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

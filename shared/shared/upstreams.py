@@ -9,7 +9,7 @@ import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from shared.http.forward import end_to_end, forward
+from shared.http.forward import forward
 from shared.http.inprocess import InProcessTransport
 from shared.settings import ServiceSettings
 
@@ -50,7 +50,7 @@ class Upstream(ABC):
 
     @abstractmethod
     async def forward(self, scope: Scope, receive: Receive, send: Send, *, answer_timeout: float) -> None:
-        """Passes one request on and its answer back, both as they come.
+        """Passes one request on and its answer back, both as they come. Its headers are those that travel on.
 
         `answer_timeout` is in seconds, for the answer's head and then for each silence in its body.
         Raises Unavailable, GatewayTimeout or BadGateway.
@@ -107,8 +107,7 @@ class InProcessUpstream(Upstream):
         *,
         answer_timeout: float,  # noqa: ARG002 # no network lies between: the service keeps its own deadlines
     ) -> None:
-        host = [(name, value) for name, value in scope["headers"] if name == b"host"]
-        await self._call({**scope, "headers": [*host, *end_to_end(scope["headers"])]}, receive, send)
+        await self._call(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         asgi_only = {name: scope[name] for name in _ASGI_KEYS if name in scope}

@@ -68,8 +68,11 @@ class Revocations:
     def is_revoked(self, principal: Principal) -> bool:
         if not self._revoked_at:
             return False
-        issued_at = principal.issued_at
-        return any(issued_at <= self._revoked_at.get(subject, -1) for subject in principal.subjects)
+        issued_at, revoked_at = principal.issued_at, self._revoked_at
+        for subject in principal.subjects:  # noqa: SIM110 # every request comes by here: any() costs three times as much
+            if issued_at <= revoked_at.get(subject, -1):
+                return True
+        return False
 
     def learn(self, revocations: Sequence[Revocation]) -> None:
         """Tokens say in whole seconds when they were issued: all of the second of a revocation are ended."""

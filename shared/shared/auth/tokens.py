@@ -4,7 +4,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -54,7 +53,7 @@ class TokenVerifier:
         self._issuer = issuer
         self._revocations = Revocations() if revocations is None else revocations
         self._clock = clock
-        self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._verified: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
 
     async def principal_of(self, authorization: str | None) -> Principal:
         """Raises Unauthorized where the header is missing, is not a bearer token, or the token does not hold."""
@@ -65,34 +64,37 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Principal:
         """Checks signature, type, issuer, audience, times, the presence of every claim, and revocation."""
+        if (known := self.remembered(token)) is not None:
+            return known
         if len(token) > LONGEST_TOKEN:
             raise _invalid("The access token is too long.")
-        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
-        principal = self._remembered(digest)
-        if principal is None:
-            principal = _principal(await self._claims(token), token=token)
-            self._remember(digest, principal)
-        if self._revocations.is_revoked(principal):
-            raise _invalid("The access token has been revoked.")
-        return principal
+        principal = _principal(await self._claims(token), token=token)
+        self._remember(token, principal)
+        return self._unless_revoked(principal)
 
-    def _remembered(self, digest: bytes) -> Principal | None:
-        found = self._verified.get(digest)
+    def remembered(self, token: str) -> Principal | None:
+        """Whose token it is, if it was verified a short while ago. Raises Unauthorized where it was revoked since."""
+        found = self._verified.get(token)
         if found is None:
             return None
         principal, until = found
         if self._clock() >= until:
-            del self._verified[digest]
+            del self._verified[token]
             return None
-        self._verified.move_to_end(digest)
+        self._verified.move_to_end(token)
+        return self._unless_revoked(principal)
+
+    def _unless_revoked(self, principal: Principal) -> Principal:
+        if self._revocations.is_revoked(principal):
+            raise _invalid("The access token has been revoked.")
         return principal
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, token: str, principal: Principal) -> None:
         """Until it expires at the latest; in the leeway after that, it is verified each time."""
         seconds = min(REMEMBERED_FOR, principal.expires_at - time.time())
         if seconds <= 0:
             return
-        self._verified[digest] = principal, self._clock() + seconds
+        self._verified[token] = principal, self._clock() + seconds
         if len(self._verified) > REMEMBERED_TOKENS:
             self._verified.popitem(last=False)
 

@@ -41,10 +41,8 @@ async def forward(
     """
     body = _RequestBody(receive)
     url = to.copy_with(raw_path=scope.get("raw_path", scope["path"].encode()) + _query(scope))
-    headers = [(b"host", to.netloc), *end_to_end(scope["headers"])]
-    has_body = any(header in (b"content-length", b"transfer-encoding") for header, _ in scope["headers"])
-    if has_body and not any(header == b"content-length" for header, _ in headers):
-        headers.append((b"transfer-encoding", b"chunked"))
+    headers = [(b"host", to.netloc), *((name, value) for name, value in scope["headers"] if name != b"host")]
+    has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
     request = httpx2.Request(
         scope["method"],
         url,
