@@ -13,8 +13,12 @@ class Event:
     data: str
     content: bool = False
     name: str | None = None
+    comment: str | None = None
+    """Stands there instead of an event."""
 
     def encode(self, newline: str = "\n") -> bytes:
+        if self.comment is not None:
+            return f": {self.comment}{newline}{newline}".encode()
         lines = [f"event: {self.name}"] if self.name else []
         return newline.join([*lines, f"data: {self.data}", "", ""]).encode()
 

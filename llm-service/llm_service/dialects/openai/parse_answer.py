@@ -214,7 +214,8 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Json) -> Usage:
-    """Some compatible servers (Gemini's) leave reasoning out of `completion_tokens`, and only `total_tokens` has it."""
+    """Some compatible servers (Gemini's, xAI's) leave reasoning out of `completion_tokens`, and only `total_tokens`
+    has it, whether they tell it by itself or not."""
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
     asked, said = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
@@ -224,7 +225,7 @@ def _usage(usage: Json) -> Usage:
         output_tokens=said + unsaid,
         cached_input_tokens=int(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
         cache_write_tokens=int(prompt.get("cache_write_tokens") or 0),
-        reasoning_tokens=int(completion.get("reasoning_tokens") or 0) + unsaid,
+        reasoning_tokens=max(int(completion.get("reasoning_tokens") or 0), unsaid),
         input_audio_tokens=int(prompt.get("audio_tokens") or 0),
         output_audio_tokens=int(completion.get("audio_tokens") or 0),
     )
