@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_service.routing.breaker import FAILURES
+from llm_service.routing.engine import MOST_HELD_BYTES
 from tests.llm_service.anthropic_wire import message, sse, stub_row, stubbed
 from tests.llm_service.serving import ANSWER, SURFACES, Json, asking, row, said, serving
 from tests.simulators.faults import Fault
@@ -161,12 +162,26 @@ async def test_status_needs_the_scope_to_read(tmp_path: Path) -> None:
         assert (await llm.get("/api/llm/providers")).status_code == 401
 
 
-@pytest.mark.parametrize(("pings", "provider"), [(40, "openai"), (80, "slow")])
-async def test_what_is_held_back_before_the_first_word_is_bounded(pings: int, provider: str, tmp_path: Path) -> None:
-    """An attempt that goes on without a word is committed to in the end, and its failure is told then."""
+@pytest.mark.parametrize(
+    ("pings", "size", "provider"),
+    [
+        (40, 0, "openai"),
+        (80, 0, "slow"),
+        (1, MOST_HELD_BYTES - 2000, "openai"),  # 2000: what else there is in the stream
+        (1, MOST_HELD_BYTES, "slow"),
+        (8, MOST_HELD_BYTES // 10, "openai"),
+        (8, MOST_HELD_BYTES // 8, "slow"),
+    ],
+)
+async def test_what_is_held_back_before_the_first_word_is_bounded(
+    pings: int, size: int, provider: str, tmp_path: Path
+) -> None:
+    """An attempt that goes on without a word is committed to in the end, and its failure is told then; by the number
+    of its events, and by their bytes together."""
     start = {"type": "message_start", "message": message() | {"content": []}}
+    ping = {"type": "ping", "padding": "." * size}
     failure = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-    async with stubbed(sse(start, *[{"type": "ping"}] * pings, failure)) as stub, OpenAISimulator() as good:
+    async with stubbed(sse(start, *[ping] * pings, failure)) as stub, OpenAISimulator() as good:
         providers = {"slow": stub_row(stub), "openai": row(good)}
         async with serving(tmp_path, providers) as llm:
             asked = asking(model="claude-sonnet-5", fallbacks=["gpt-4o"], stream=True)
