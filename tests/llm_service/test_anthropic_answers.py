@@ -1,10 +1,8 @@
 """What Anthropic answers, read; and what anybody answers, written as Anthropic would."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,13 +22,10 @@ from llm_service.canonical.events import (
     UsageCounted,
     bears_content,
 )
-from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import Citation, Native, Reasoning, Signature, Text
 from llm_service.dialects import ANTHROPIC, OPENAI
-from llm_service.errors import Kind, ProviderError
 from shared.errors import DomainError, Unavailable
 from shared.events import Usage
-from shared.http.frames import Frame
 from tests.llm_service.anthropic_wire import (
     USAGE,
     accumulated,
@@ -44,7 +39,6 @@ from tests.llm_service.anthropic_wire import (
     sse,
     without_nulls,
 )
-from tests.llm_service.recordings import Recording, recordings
 from tests.llm_service.test_anthropic_requests import CITED
 
 Json = dict[str, Any]
@@ -203,100 +197,6 @@ def test_content_is_told_when_it_begins_and_not_before() -> None:
     assert any(map(bears_content, events_of(ANTHROPIC, wire)))
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "words", "expected"),
-    [
-        (400, "invalid_request_error", "max_tokens: Field required", Kind.BAD_REQUEST),
-        (400, "invalid_request_error", "prompt is too long: 204000 tokens > 200000 maximum", Kind.CONTEXT_OVERFLOW),
-        (
-            400,
-            "invalid_request_error",
-            "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000",
-            Kind.CONTEXT_OVERFLOW,
-        ),
-        (400, "invalid_request_error", "Output blocked by content filtering policy", Kind.CONTENT_FILTER),
-        (400, "invalid_request_error", "Your credit balance is too low", Kind.CREDENTIALS),
-        (401, "authentication_error", "invalid x-api-key", Kind.CREDENTIALS),
-        (402, "billing_error", "x", Kind.CREDENTIALS),
-        (403, "permission_error", "x", Kind.CREDENTIALS),
-        (404, "not_found_error", "model: claude-9", Kind.MODEL_UNKNOWN),
-        (413, "request_too_large", "x", Kind.BAD_REQUEST),
-        (429, "rate_limit_error", "x", Kind.RATE_LIMITED),
-        (500, "api_error", "x", Kind.SERVER),
-        (504, "timeout_error", "x", Kind.TIMEOUT),
-        (529, "overloaded_error", "Overloaded", Kind.OVERLOADED),
-        (529, "tomorrow_error", "x", Kind.OVERLOADED),
-        (418, "tomorrow_error", "x", Kind.BAD_REQUEST),
-        (302, "tomorrow_error", "x", Kind.INVALID_ANSWER),
-    ],
-)
-def test_errors_are_told_by_kind(status: int, kind: str, words: str, expected: Kind) -> None:
-    body = {"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_1"}
-    error = ANTHROPIC.parse_error(status, json.dumps(body).encode())
-    assert (error.kind, error.status, error.message) == (expected, status, words)
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [(404, Kind.INVALID_ANSWER), (405, Kind.INVALID_ANSWER), (401, Kind.CREDENTIALS), (503, Kind.SERVER)],
-)
-@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[]", b"{}", b"\xff", b"[" * 100_000])
-def test_an_error_that_is_not_anthropics_is_told_by_its_status(status: int, expected: Kind, body: bytes) -> None:
-    assert ANTHROPIC.parse_error(status, body).kind is expected
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("overloaded_error", Kind.OVERLOADED), ("api_error", Kind.SERVER), ("tomorrow_error", Kind.SERVER)],
-)
-def test_an_error_inside_of_an_answer_is_an_error(kind: str, expected: Kind) -> None:
-    error = {"type": "error", "error": {"type": kind, "message": "Sorry"}}
-    with pytest.raises(ProviderError) as streamed:
-        events_of(ANTHROPIC, sse(error))
-    with pytest.raises(ProviderError) as whole:
-        told(error)
-    assert streamed.value.kind is whole.value.kind is expected
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        *(b"", b"<html>", b"[]", b"{}", b'{"type": "message"}', b'{"content": 3}', b'{"content": [3]}'),
-        *(b'{"content": [{"type": "text", "text": 3}]}', b'{"content": [], "usage": {"input_tokens": "many"}}'),
-        *(b'{"content": [{"type": "tool_use"}]}', b'{"content": ' + b"[" * 100_000, b'{"content": [], "usage": 3}'),
-    ],
-)
-def test_a_body_that_is_no_answer_is_refused(body: bytes) -> None:
-    with pytest.raises(ProviderError) as refused:
-        ANTHROPIC.parse_answer(body)
-    assert refused.value.kind is Kind.INVALID_ANSWER
-
-
-@settings(deadline=None)  # a loaded machine is no failure
-@given(st.binary(max_size=60) | st.sampled_from(frames(as_stream(WHOLE))).map(lambda frame: frame.data))
-def test_no_bytes_break_the_parser(data: bytes) -> None:
-    with suppress(ProviderError):
-        ANTHROPIC.stream_parser().read(Frame(data, "", data))
-    with suppress(ProviderError):
-        ANTHROPIC.parse_answer(data)
-    ANTHROPIC.parse_error(400, data)
-
-
-@settings(deadline=None)  # a loaded machine is no failure
-@given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 4), st.integers(0, 255))
-def test_no_stream_out_of_order_or_damaged_breaks_the_parser(order: list[int], damaged: int, byte: int) -> None:
-    known = frames(as_stream(WHOLE, cut=5))
-    parser = ANTHROPIC.stream_parser()
-    for number, at in enumerate(order):
-        data = known[at % len(known)].data
-        if number == damaged:
-            data = data[: len(data) // 2] + bytes([byte]) + data[len(data) // 2 + 1 :]
-        try:
-            parser.read(Frame(data, "", data))
-        except ProviderError:
-            return
-
-
 SIGNATURES = st.none() | st.builds(
     Signature, dialect=st.sampled_from(["anthropic", "gemini"]), value=st.text("abc=", min_size=1, max_size=4)
 )
@@ -426,95 +326,3 @@ def test_a_stream_that_fails_ends_with_anthropics_error() -> None:
         assert frame.event == body["type"] == "error"
         assert body["error"]["type"] == kind
         assert "request_id" in body
-
-
-def exchanged(recording: Recording) -> list[Event]:
-    if isinstance(recording.body, str):
-        return events_of(ANTHROPIC, recording.body.encode())
-    return list(ANTHROPIC.parse_answer(msgspec.json.encode(recording.body)))
-
-
-@pytest.mark.parametrize("recording", recordings("anthropic"), ids=str)
-def test_a_recorded_answer_is_understood_and_said_again(recording: Recording) -> None:
-    body = recording.body
-    if recording.status != 200:
-        error = ANTHROPIC.parse_error(recording.status, msgspec.json.encode(body))
-        assert (error.kind, error.message) == (Kind.BAD_REQUEST, body["error"]["message"])
-        return
-    if "/v1/messages" not in recording.uri or "count_tokens" in recording.uri:
-        return
-    events = exchanged(recording)
-    answer = collected(events)
-    whole = ANTHROPIC.render_answer(answer)
-    streamed = accumulated(rendered(ANTHROPIC, events), strict=False)
-    original = accumulated(body.encode(), strict=False) if isinstance(body, str) else without_nulls(body)
-    content = [sdk_knows(block) for block in original["content"] if block != NOTHING]
-    assert without_nulls(whole["content"]) == streamed["content"]
-    assert [sdk_knows(block) for block in streamed["content"]] == content
-    for name in ("id", "model", "stop_reason"):
-        assert whole[name] == streamed[name] == original[name]
-    assert answer.usage is not None
-    if "iterations" not in str(body):
-        assert whole["usage"]["input_tokens"] == streamed["usage"]["input_tokens"] == original["usage"]["input_tokens"]
-        assert whole["usage"]["output_tokens"] == original["usage"]["output_tokens"]
-
-
-NOTHING = {"type": "text", "text": ""}
-
-
-def sdk_knows(block: Json) -> Json:
-    """Who calls a tool is no part of an answer that crosses; the SDK puts the input of no MCP call together."""
-    left_out = ("caller", "input") if block["type"] == "mcp_tool_use" else ("caller",)
-    return {name: value for name, value in block.items() if name not in left_out}
-
-
-@pytest.mark.parametrize("recording", recordings("anthropic"), ids=str)
-def test_a_recorded_answer_reaches_an_openai_client(recording: Recording) -> None:
-    if recording.status != 200 or "/v1/messages" not in recording.uri or "count_tokens" in recording.uri:
-        return
-    events = exchanged(recording)
-    answer = collected(events)
-    again = collected(events_of(OPENAI, rendered(OPENAI, events)))
-    message = OPENAI.render_answer(answer)["choices"][0]["message"]
-    assert again.text == answer.text == (message["content"] or "")
-    assert again.tool_calls == answer.tool_calls
-    assert again.reasoning == answer.reasoning
-
-
-@pytest.mark.parametrize("recording", recordings("openai", "groq", "huggingface"), ids=str)
-def test_openais_recordings_reach_an_anthropic_client(recording: Recording) -> None:
-    if recording.status != 200 or not recording.uri.endswith("/chat/completions"):
-        return
-    if recording.is_stream:
-        events = [event for data in recording.sse_data for event in _read_openai(data)]
-    else:
-        try:
-            events = list(OPENAI.parse_answer(msgspec.json.encode(recording.body)))
-        except ProviderError:
-            return
-    answer = collected(events)
-    streamed = accumulated(rendered(ANTHROPIC, events))
-    whole = checked(ANTHROPIC.render_answer(answer))
-    assert [{**b, "signature": ""} for b in streamed["content"]] == [{**b, "signature": ""} for b in whole["content"]]
-    assert [block["input"] for block in whole["content"] if block["type"] == "tool_use"] == [
-        json.loads(call.arguments) for call in answer.tool_calls
-    ]
-
-
-def _read_openai(data: str) -> list[Event]:
-    parser = OPENAI.stream_parser()
-    return list(parser.read(Frame(b"", "", data.encode())))
-
-
-@pytest.mark.parametrize("recording", recordings("openai"), ids=str)
-def test_openais_recorded_requests_are_asked_of_anthropic(recording: Recording) -> None:
-    if not recording.uri.endswith("/chat/completions"):
-        return
-    try:
-        request = OPENAI.parse_request(recording.request)
-    except DomainError:
-        return
-    body = ANTHROPIC.render_request(request, stream=False, losses=Losses(allowed=True))
-    back = ANTHROPIC.parse_request(body)
-    assert request.last_user_text in back.last_user_text  # what others said before it, in the same turn now
-    assert [turn["role"] for turn in body["messages"] if turn["role"] == "system"] == []
