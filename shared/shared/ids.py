@@ -1,15 +1,23 @@
 """Prefixed UUIDv7 identifiers (RFC 9562 §5.7): `msg_` followed by 32 hexadecimal digits, sortable by time."""
 
 import os
+import random
 import threading
 import time
 
 _lock = threading.Lock()
 _last = 0
+_random = random.Random(os.urandom(32))  # noqa: S311 # ids must not come twice; nobody relies on their being secret
+
+# A fork would go on with the same numbers.
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 def new_id(prefix: str) -> str:
-    """Returns `<prefix>_<uuid7 as 32 hex digits>`; within one process later ids always sort after earlier ones."""
+    """Returns `<prefix>_<uuid7 as 32 hex digits>`; within one process later ids always sort after earlier ones.
+
+    It can be guessed from others: what must be a secret comes from `shared.secrets`.
+    """
     return f"{prefix}_{uuid7_hex()}"
 
 
@@ -19,6 +27,4 @@ def uuid7_hex() -> str:
     with _lock:
         ticks = max(time.time_ns() * 4096 // 1_000_000, _last + 1)  # milliseconds, with 12 bits of fraction
         _last = ticks
-    milliseconds, fraction = ticks >> 12, ticks & 0xFFF
-    random = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
-    return f"{(milliseconds << 80) | (0x7000 | fraction) << 64 | (0b10 << 62) | random:032x}"
+    return f"{ticks >> 12:012x}7{ticks & 0xFFF:03x}{_random.getrandbits(62) | 1 << 63:016x}"

@@ -4,18 +4,24 @@ import json
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
 
+from shared.access import Access, Format, access_log, as_json, timestamp
+
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What could end a line, drive a terminal, turn text around, or has no UTF-8; clients choose some of what is logged."""
+
+request_at_hand: ContextVar[tuple[str, str]] = ContextVar("request_at_hand", default=("", ""))
+"""Id and service of the request that this task works for; every line logged meanwhile tells them."""
 
 
 def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
     """Sends everything that is logged in this process to standard error. May be called more than once."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -39,6 +45,7 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    access_log.configure(sys.stderr, line=as_json if style == "json" else _for_a_person(renderer))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -51,6 +58,21 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
     root.setLevel(level.upper())
     for chatty in ("httpx2", "httpcore2", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _with_request(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    request_id, service = request_at_hand.get()
+    return {"request_id": request_id, "service": service, **event} if request_id else event
+
+
+def _for_a_person(renderer: structlog.typing.Processor) -> Format:
+    def line(access: Access) -> str:
+        fields = access._asdict()
+        when = timestamp(fields.pop("moment"))
+        event = {**fields, "event": "request", "level": "info", "logger": "access", "timestamp": when}
+        return str(renderer(None, "info", dict(_escaped(None, "info", event))))
+
+    return line
 
 
 def _one_line(event: Any, **options: Any) -> str:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.access import Access, access_log
 from shared.ids import new_id
+from shared.logs import request_at_hand
 
-log = structlog.get_logger("access")
+REQUEST_ID = "synapscale.request_id"
+"""Where in its scope a request's id is."""
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _QUIET_PATHS = ("/health", "/internal/auth/revocations")
@@ -19,27 +20,29 @@ _QUIET_PATHS = ("/health", "/internal/auth/revocations")
 
 
 def request_id_of(scope: Mapping[str, Any]) -> str:
-    return str(scope.get("synapscale.request_id", ""))
+    return str(scope.get(REQUEST_ID, ""))
 
 
 def current_request_id() -> str:
     """Of the request that this task works for; empty outside of one."""
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    return request_at_hand.get()[0]
 
 
 class RequestIdMiddleware:
-    """Pure ASGI: names the request, and writes one access line."""
+    """Pure ASGI: names the request, and writes one access line; not where another service of this process has done
+    so already and passes the request on.
+    """
 
     def __init__(self, app: ASGIApp, *, service: str) -> None:
         self.app = app
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or REQUEST_ID in scope:
             await self.app(scope, receive, send)
             return
-        request_id = _given(scope) or new_id("req")
-        scope["synapscale.request_id"] = request_id
+        scope[REQUEST_ID] = request_id = _given(scope) or new_id("req")
+        named = (b"x-request-id", request_id.encode())
         started = time.perf_counter()
         status = 0
 
@@ -47,16 +50,20 @@ class RequestIdMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
+                headers.append(named)
+                message["headers"] = headers
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id, service=self.service):
-            try:
-                await self.app(scope, receive, send_named)
-            finally:
-                if not scope["path"].startswith(_QUIET_PATHS):
-                    milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                    log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+        outer = request_at_hand.set((request_id, self.service))
+        try:
+            await self.app(scope, receive, send_named)
+        finally:
+            request_at_hand.reset(outer)
+            path = scope["path"]
+            if access_log.wants() and not path.startswith(_QUIET_PATHS):
+                ms = round((time.perf_counter() - started) * 1000, 1)
+                access_log.add(Access(request_id, self.service, scope["method"], path, status, ms, time.time()))
 
 
 def _given(scope: Scope) -> str | None:

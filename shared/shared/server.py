@@ -23,6 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared import drain
+from shared.access import access_log
 from shared.connection import LIMITS, BoundedProtocol, Limits
 from shared.refusals import Refusals
 
@@ -57,6 +58,8 @@ class Server(uvicorn.Server):
                 await super().shutdown(sockets=sockets)
         except TimeoutError:
             log.error("the shutdown took too long and was cut short", seconds=LONGEST_SHUTDOWN)
+        finally:
+            access_log.flush()
 
 
 def server(

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.http.forward import forward
 from shared.http.inprocess import InProcessTransport
+from shared.request_id import REQUEST_ID
 from shared.settings import ServiceSettings
 
 NAMES = ("auth", "llm", "chat")
@@ -110,7 +111,7 @@ class InProcessUpstream(Upstream):
         await self._call(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asgi_only = {name: scope[name] for name in _ASGI_KEYS if name in scope}
+        asgi_only = {name: scope[name] for name in _KEYS if name in scope}
         await self.app({**asgi_only, "state": dict(self._state)}, receive, send)
 
     @asynccontextmanager
@@ -124,7 +125,7 @@ class InProcessUpstream(Upstream):
                 yield
 
 
-_ASGI_KEYS = (
+_KEYS = (
     "type",
     "asgi",
     "http_version",
@@ -138,7 +139,9 @@ _ASGI_KEYS = (
     "client",
     "server",
     "extensions",
+    REQUEST_ID,  # a request that is passed on is named once; one of `client()` has no name yet
 )
+"""What is not the caller's own business."""
 
 
 class Upstreams:
