@@ -4,12 +4,14 @@ uvicorn bounds how long a connection may idle between requests, and nothing else
 """
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shared.disconnect import ON_LEAVE, Leaving
 from shared.errors import (
     DomainError,
     HeadersTooLarge,
@@ -61,6 +63,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: DomainError | None = None
         self._refused = False
         self._in_body = False
+        self._leaving = Leaving()
+        self._extensions: dict[str, Any] = {ON_LEAVE: self._on_leave}
         self._head_bytes = 0  # of a head that is not complete: as they came, and as they were parsed
         self._header_bytes = 0
         self._raw_bytes = 0  # since the body began: as they came, its content, and how much of that was seen last
@@ -81,6 +85,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         self.resume_writing()
         super().connection_lost(exc)
+        self._leaving.happens()
+
+    def _on_leave(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self.flow.resume_reading()  # the end of a connection is noticed by reading it
+        return self._leaving(callback)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -131,6 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = self._extensions
         self._head_bytes = max(self._head_bytes, 1)
         self._header_bytes = 0
 
@@ -218,6 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+            self._leaving.happens()
         self._refused = True
         self._raw_bytes = 0
         self.transport.write(_rendered(error_response(error, scope=scope)))

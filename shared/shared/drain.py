@@ -13,22 +13,29 @@ LAST_WORD = 0.1
 """Seconds after that in which work that marks itself has done so; what is still open then is closed with an error."""
 
 _listeners: set[Callable[[], None]] = set()
+_running: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
 
 def begin() -> None:
     for listener in list(_listeners):
         listener()
+    for loop in set(_running.values()):
+        loop.call_soon_threadsafe(loop.call_later, PATIENCE + LAST_WORD, _patience_ends, loop)
 
 
-async def patience_ends() -> None:
-    """Returns when the process has begun to drain and running answers have had their time."""
-    begun = asyncio.Event()
-    forget = on_begin(begun.set)
-    try:
-        await begun.wait()
-        await asyncio.sleep(PATIENCE + LAST_WORD)
-    finally:
-        forget()
+def cut_short(end: Callable[[], None]) -> None:
+    """Calls `end` in this event loop when the process drains and running answers have had their time; see `spare`."""
+    _running[end] = asyncio.get_running_loop()
+
+
+def spare(end: Callable[[], None]) -> None:
+    """Takes `cut_short` back."""
+    _running.pop(end, None)
+
+
+def _patience_ends(loop: asyncio.AbstractEventLoop) -> None:
+    for end in [end for end, its_loop in _running.items() if its_loop is loop]:
+        end()
 
 
 def on_begin(listener: Callable[[], None]) -> Callable[[], None]:

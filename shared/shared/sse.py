@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shared import drain
-from shared.disconnect import client_leaves
-from shared.errors import DomainError, Stopping
+from shared.disconnect import ClientLeft, WhileWanted
+from shared.errors import DomainError
 
 PING = b": ping\n\n"
 PING_AFTER = 15.0
 """Seconds of silence before a comment keeps proxies from closing the connection."""
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
 HOLD = 10.0
 """Seconds for which the headers wait for the first frame, so that what fails before it can be an answer of its own."""
 
@@ -34,8 +38,6 @@ class EventStream(Response):
     as the last frame. So it is with Stopping, when the process ends and the source has not ended by itself.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
         self,
         frames: AsyncGenerator[bytes],
@@ -52,60 +54,70 @@ class EventStream(Response):
         self._hold = hold
         self._ping_after = ping_after
         self._started = False
-        self._frames_sent = 0
-        self._one_at_a_time = asyncio.Lock()
+        self._writing = False
+        self._written_at = 0.0  # in the event loop's time
+        self._ping: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 # ASGI's signature
-        sending = asyncio.create_task(self._send_frames(send))
-        pinging = asyncio.create_task(self._ping(send))
-        leaving = asyncio.create_task(client_leaves(receive))
-        stopping = asyncio.create_task(drain.patience_ends())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        self._time, self._send = loop.time, send
+        self._timer = loop.call_later(self._hold, self._look)
         try:
-            await asyncio.wait({sending, leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            out_of_time = stopping.done() and not (sending.done() or leaving.done())
-        finally:
-            for task in (sending, pinging, leaving, stopping):
-                task.cancel()
-            result, *_ = await asyncio.gather(sending, pinging, leaving, stopping, return_exceptions=True)
-        if out_of_time:
-            await self._break_off(send, Stopping())
-        elif isinstance(result, DomainError):
-            await self._break_off(send, result)  # a ping may have begun the answer in the meantime
-        elif isinstance(result, Exception):
-            raise result
-
-    async def _send_frames(self, send: Send) -> None:
-        async with aclosing(self._frames):
-            try:
-                async for frame in self._frames:
-                    await self._write(send, frame)
-            except DomainError as error:
-                await self._break_off(send, error)
-                return
-        await self._write(send, b"", more=False)
-
-    async def _break_off(self, send: Send, error: DomainError) -> None:
-        """Raises `error` where it can still be an answer of its own."""
-        if not self._started:
-            raise error
-        await self._write(send, self._on_error(error))
-        await self._write(send, b"", more=False)
-
-    async def _ping(self, send: Send) -> None:
-        wait = self._hold
-        while True:
-            before = self._frames_sent
-            await asyncio.sleep(wait)
-            wait = self._ping_after
-            if self._frames_sent == before:
-                await self._write(send, PING)
-
-    async def _write(self, send: Send, frame: bytes, *, more: bool = True) -> None:
-        async with self._one_at_a_time:
-            self._frames_sent += 1
+            with WhileWanted(scope, receive):
+                async with aclosing(self._frames):
+                    async for frame in self._frames:
+                        await self._write(frame)
+        except ClientLeft:
+            return
+        except DomainError as error:
+            await self._end_pings()  # one may have begun the answer in the meantime
             if not self._started:
-                self._started = True
-                self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no", **self._late_headers})
-                del self.headers["content-length"]
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": frame, "more_body": more})
+                raise  # it can still be an answer of its own
+            await self._write(self._on_error(error))
+        finally:
+            await self._end_pings()
+        await self._write(b"", more=False)
+
+    async def _write(self, frame: bytes, *, more: bool = True) -> None:
+        if self._ping is not None:
+            await self._ping  # `send` is not for two at a time
+        self._writing = True
+        if not self._started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": frame, "more_body": more})
+        self._writing = False
+        self._written_at = self._time()
+
+    async def _start(self) -> None:
+        self._started = True
+        late = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._late_headers.items()]
+        named = {name for name, _ in late}
+        headers = [*(header for header in _HEADERS if header[0] not in named), *late]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    def _look(self) -> None:
+        """Whether the silence has lasted long enough for a ping; looks again when it could have."""
+        rest = self._written_at + self._ping_after - self._time() if self._started else 0
+        if self._writing or self._ping is not None:
+            rest = self._ping_after  # a client that does not read needs no ping
+        elif rest <= 0:
+            rest = self._ping_after
+            self._ping = asyncio.create_task(self._send_ping())
+        self._timer = asyncio.get_running_loop().call_later(rest, self._look)
+
+    async def _send_ping(self) -> None:
+        try:
+            with suppress(Exception):  # what hinders it hinders the next frame too, which can tell
+                if not self._started:
+                    await self._start()
+                await self._send({"type": "http.response.body", "body": PING, "more_body": True})
+                self._written_at = self._time()
+        finally:
+            self._ping = None
+
+    async def _end_pings(self) -> None:
+        self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.gather(self._ping, return_exceptions=True)
+            self._ping = None

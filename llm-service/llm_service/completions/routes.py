@@ -76,5 +76,5 @@ async def _answer(
     if order.ingress.stream:
         frames = service.streamed(order, writer, headers=named)
         return EventStream(frames, headers=named, on_error=writer.fail)
-    answer = await unless_client_leaves(request.receive, service.whole(order))
+    answer = await unless_client_leaves(request.scope, request.receive, service.whole(order))
     return Response(answer.body, headers={**named, **answer.headers}, media_type="application/json")

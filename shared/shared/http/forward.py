@@ -1,12 +1,14 @@
 """One request passed on over HTTP, and its answer passed back; nothing is held but the piece at hand."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx2
 from starlette.types import Receive, Scope, Send
 
+from shared.disconnect import ClientLeft, WhileWanted
 from shared.errors import BadGateway, DomainError, GatewayTimeout, Unavailable
 
 HOP_BY_HOP = frozenset(
@@ -50,16 +52,10 @@ async def forward(
         stream=body if has_body else httpx2.ByteStream(b""),
         extensions={"timeout": dict(timeout)},
     )
-    exchange = asyncio.create_task(_exchange(request, send, transport=transport, name=name))
-    leaving = asyncio.create_task(body.client_leaves(read=not has_body))
-    try:
-        await asyncio.wait({exchange, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-        exchange.cancel()
-        result, _ = await asyncio.gather(exchange, leaving, return_exceptions=True)
-    if isinstance(result, Exception):
-        raise result
+    wanted = WhileWanted(scope, receive, drained=False)
+    wanted.leaving = lambda: body.client_leaves(read=not has_body)
+    with contextlib.suppress(ClientLeft), wanted:
+        await _exchange(request, send, transport=transport, name=name)
 
 
 def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 from starlette.types import Message, Receive, Scope, Send
 
+from shared.disconnect import ON_LEAVE, Leaving
 from shared.errors import ReaderLeft
 
 QUEUE_SIZE = 16
@@ -48,6 +49,7 @@ class _Exchange:
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_SIZE)
         self._complete = False
         self._reader_left = asyncio.Event()
+        self._leaving = Leaving()
         self._read_timeout: float | None = request.extensions.get("timeout", {}).get("read")
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +85,7 @@ class _Exchange:
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "client": ("127.0.0.1", 0),
             "server": (request.url.host, request.url.port),
+            "extensions": {ON_LEAVE: self._leaving},
         }
 
     async def _receive(self) -> Message:
@@ -125,6 +128,7 @@ class _Exchange:
     async def close(self) -> None:
         """Tells the app that the reader has left, and lets it end by itself, as a server does."""
         self._reader_left.set()
+        self._leaving.happens()
         while not self._pieces.empty():  # whoever waits for room must not wait for ever
             self._pieces.get_nowait()
 
