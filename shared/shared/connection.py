@@ -3,14 +3,17 @@
 uvicorn bounds how long a connection may idle between requests, and nothing else.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import httptools
 from starlette.responses import Response
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shared.cycle import Cycle
 from shared.disconnect import ON_LEAVE, Leaving
 from shared.errors import (
     DomainError,
@@ -67,6 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {ON_LEAVE: self._on_leave}
         self._head_bytes = 0  # of a head that is not complete: as they came, and as they were parsed
         self._header_bytes = 0
+        self._trailers = 0
         self._raw_bytes = 0  # since the body began: as they came, its content, and how much of that was seen last
         self._body_bytes = 0
         self._body_seen = 0
@@ -150,35 +154,84 @@ class BoundedProtocol(HttpToolsProtocol):
             self._fail(UriTooLong(f"The target may have at most {self._limits.target} bytes."))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > self._limits.head or len(self.headers) >= self._limits.headers:
+        if self._in_body:  # a trailer is no header: it must not pass for one (RFC 9110 §6.5.1)
+            self._trailers += 1
+            self._header_bytes += len(name) + len(value) + 4
+            self._check_head(len(self.headers) + self._trailers)
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _check_head(self, count: int) -> None:
+        if count > self._limits.headers or self._header_bytes > self._limits.head:
             self._fail(
                 HeadersTooLarge(
                     f"There may be at most {self._limits.headers} headers of {self._limits.head} bytes together."
                 )
             )
-        if not self._in_body:  # a trailer is no header: it must not pass for one (RFC 9110 §6.5.1)
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        headers, parser, scope = self.headers, self.parser, self.scope
+        if self._head_bytes > self._limits.head:  # of which some may be the body's
+            self._header_bytes = sum([len(name) + len(value) + 4 for name, value in headers])
+        self._check_head(len(headers))
+        version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
             self._fail(MalformedRequest("This is neither HTTP/1.1 nor HTTP/1.0."))
-        if problem := target_problem(self.url, self.headers):
+        if problem := target_problem(self.url, headers):
             self._fail(MalformedRequest(problem))
         self._disarm()
         self._in_body = True
-        self._raw_bytes = self._body_bytes = self._head_bytes = 0
-        super().on_headers_complete()
+        self._raw_bytes = self._body_bytes = self._head_bytes = self._trailers = 0
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = target.path
+        scope["query_string"] = target.query or b""
+        self._begin(
+            Cycle(
+                scope=scope,
+                transport=self.transport,
+                flow=self.flow,
+                logger=self.logger,
+                access_logger=self.access_logger,
+                access_log=False,
+                default_headers=self.server_state.default_headers,
+                message_event=Event(),
+                expect_100_continue=self.expect_100_continue,
+                keep_alive=version != "1.0" and parser.should_keep_alive(),
+                on_response=self.on_response_complete,
+            )
+        )
+
+    def _begin(self, cycle: Cycle) -> None:
+        before, self.cycle = self.cycle, cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._disarm()
         self._in_body = False
         self._head_bytes = self._header_bytes = 0
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     # What is too late, or refused
 

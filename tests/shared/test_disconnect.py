@@ -40,7 +40,8 @@ async def test_work_ends_with_its_client_and_the_task_goes_on(told: bool) -> Non
         await unless_client_leaves(client.scope, client.receive, for_ever(ended))
     assert ended == ["cleaned up"]
     task = asyncio.current_task()
-    assert task is not None and task.cancelling() == 0
+    assert task is not None
+    assert task.cancelling() == 0
     assert len(asyncio.all_tasks()) == 1 or not told
 
 
