@@ -180,7 +180,7 @@ class Wire:
         except BaseException as error:
             self._open.discard(connection)
             connection.abort()
-            if connection.transport is None and connection.holds_slot:  # else it is given back when the socket is
+            if connection.holds_slot:  # uvloop does not tell a connection whose making was cancelled that it is lost
                 connection.holds_slot = False
                 self.slot_is_free()
             if isinstance(error, OSError | ValueError) and not isinstance(error, TimeoutError):
