@@ -31,17 +31,21 @@ class Peer:
     async def request(self) -> tuple[bytes, bytes]:
         """Head and body. Raises IncompleteReadError when the client has gone."""
         head = await self.reader.readuntil(b"\r\n\r\n")
-        if b"transfer-encoding: chunked" in head:
+        lower = head.lower()
+        if b"transfer-encoding: chunked" in lower:
             body = b""
             while size := int(await self.reader.readuntil(b"\r\n"), 16):
                 body += (await self.reader.readexactly(size + 2))[:-2]
             await self.reader.readexactly(2)
             return head, body
-        _, _, length = head.partition(b"content-length: ")
+        _, _, length = lower.partition(b"content-length: ")
         return head, await self.reader.readexactly(int(length.split(b"\r\n")[0] or 0))
 
     def say(self, *pieces: bytes) -> None:
+        """Raises ConnectionError when the client has gone."""
         for piece in pieces:
+            if self.writer.transport.is_closing():  # writing would be an error of uvloop's own
+                raise ConnectionResetError
             self.writer.write(piece)
 
     async def gone(self) -> None:
@@ -96,7 +100,7 @@ async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> Async
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
-        assert server.errors == []
+        assert server.errors == [], repr(server.errors[0])
     finally:
         listener.close()
         for peer in list(server.peers):
