@@ -37,6 +37,7 @@ EXPOSED_HEADERS = [
     "x-synapscale-cache",
     "x-synapscale-context",
     "x-synapscale-fallback",
+    "x-synapscale-max-output-tokens",
     "x-synapscale-model",
     "x-synapscale-provider",
 ]

@@ -68,6 +68,11 @@ def most_output_tokens(body: dict[str, Any], *, longest: int | None) -> int:
     return most * (choices if isinstance(choices, int) and choices > 0 else 1)
 
 
+def sets_output_limit(body: dict[str, Any]) -> bool:
+    """Whether the client says how long an answer may be, whatever it says."""
+    return any(body.get(name) is not None for name in LIMITS)
+
+
 def worst_cost(prices: Prices, *, input_tokens: int, output_tokens: int) -> Decimal:
     """US dollars, if all of the input is of the dearest kind, and all of the output."""
     kinds = (

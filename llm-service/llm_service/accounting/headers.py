@@ -27,6 +27,8 @@ def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
         headers["x-synapscale-cost-usd"] = plain(account.cost_usd)
     if committed.dropped:
         headers["x-synapscale-dropped"] = quote(", ".join(committed.dropped), safe=READABLE)
+    if committed.output_limit is not None:
+        headers["x-synapscale-max-output-tokens"] = str(committed.output_limit)
     if committed.context:
         headers["x-synapscale-context"] = committed.context
     if committed.recorded:

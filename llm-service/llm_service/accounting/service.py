@@ -2,23 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import msgspec
 
-from llm_service.accounting.estimates import CHARACTERS_PER_TOKEN, estimated_tokens, most_output_tokens, worst_cost
+from llm_service.accounting.estimates import CHARACTERS_PER_TOKEN
+from llm_service.accounting.worst import Asked, WorstCase
 from llm_service.catalogue.service import Target
-from llm_service.context.fitting import SUMMARY_TOKENS
-from llm_service.dialects import Dialect
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
 from llm_service.ledger.writer import Ledger
-from llm_service.limits.errors import PriceUnknown
+from llm_service.limits.errors import ExceedsLimit, LimitReached
 from llm_service.limits.service import Limits, Payer, Worst
 from llm_service.routing.attempts import Attempt
 from shared.auth import Principal
@@ -26,28 +25,8 @@ from shared.errors import DomainError
 from shared.events import Usage
 
 SOURCE = "llm"
-MOST_TRIES = 2
-"""Of one target, in which it may say something: policies have it asked once more where it broke off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request as far as it is paid for. `body` is the client's; `model` as the client names it; `count` tells its
-    tokens, about, as models of a provider that speaks a dialect count.
-
-    `says` is whether tokens come back: none do for embeddings. Where it is `assured`, an attempt that is replaced may
-    have said much. `summarizers` may be asked to summarize what a target has no room for.
-    """
-
-    principal: Principal
-    request_id: str
-    model: str
-    stream: bool
-    body: dict[str, Any]
-    count: Callable[[Dialect | None], int]
-    says: bool = True
-    assured: bool = False
-    summarizers: tuple[Target, ...] = ()
+MOST_LOWERINGS = 3
+"""Of what an answer may have, as others take from what is left meanwhile; then the least of use is asked for."""
 
 
 class Accounts:
@@ -65,12 +44,12 @@ class Accounts:
     async def open(self, asked: Asked, targets: Sequence[Target], attempts: list[Attempt]) -> "Account":
         """`attempts` is the list that the engine fills. Nothing is asked of the database for who has no limits.
 
-        Raises BudgetExhausted, TokensPerMinute, ConcurrentRequests, PriceUnknown; DatabaseAway: limits are not guessed.
+        Raises LimitReached, ExceedsLimit, PriceUnknown; DatabaseAway: limits are not guessed.
         """
         payer = payer_of(asked.principal)
         account = Account(self, asked, payer, attempts)
         if payer.limited:
-            await self._reserve(account, self._worst(asked, targets, payer))
+            await self._reserve(account, WorstCase(asked, targets, payer))
         return account
 
     def ended(self, result: Result) -> Result:
@@ -87,15 +66,24 @@ class Accounts:
         self._limits.let_go(entry.id)
         self._ledger.append(entry)
 
-    def _worst(self, asked: Asked, targets: Sequence[Target], payer: Payer) -> Worst:
-        """The dearest target's; all of them twice where an answer is assured; a summary for each where one is made."""
-        heard = estimated_tokens(asked.body)
-        answers = [_most(one, payer, heard=heard, said=_most_said(asked, one)) for one in targets]
-        summaries = [_most(one, payer, heard=heard, said=SUMMARY_TOKENS) for one in asked.summarizers]
-        worst = [_sum(answers * MOST_TRIES) if asked.assured else _dearest(answers)]
-        return _sum([*worst, *[_dearest(summaries)] * len(targets)])
+    async def _reserve(self, account: "Account", worst: WorstCase) -> None:
+        """What the request may use at most; where that does not fit, and the client leaves it to us how long an answer
+        may be, what does fit."""
+        most, lowered = None, 0
+        while True:
+            try:
+                await self._take(account, worst.at(most))
+            except (LimitReached, ExceedsLimit) as refusal:
+                if refusal.unit == "slots" or not worst.open_ended or most == worst.least:
+                    raise
+                lowered += 1
+                fits = worst.fitting(refusal.unit, refusal.remaining, below=most)
+                most = fits if lowered <= MOST_LOWERINGS else worst.least
+            else:
+                account.most_output = most
+                return
 
-    async def _reserve(self, account: "Account", worst: Worst) -> None:
+    async def _take(self, account: "Account", worst: Worst) -> None:
         """A client that leaves meanwhile leaves no reservation behind."""
         asked = account.asked
         reserving = asyncio.create_task(
@@ -114,30 +102,6 @@ class Accounts:
     def _give_back(self, account: "Account", reserving: "asyncio.Task[None]") -> None:
         if not reserving.cancelled() and reserving.exception() is None:
             self.close_now(Entry(id=account.id, reserved=True))
-
-
-def _most_said(asked: Asked, target: Target) -> int:
-    return most_output_tokens(asked.body, longest=target.facts.max_output_tokens) if asked.says else 0
-
-
-def _most(target: Target, payer: Payer, *, heard: int, said: int) -> Worst:
-    """Raises PriceUnknown."""
-    usd = Decimal(0)
-    if payer.policy.budget is not None:
-        if (prices := target.facts.prices) is None:
-            raise PriceUnknown(target.name)
-        usd = worst_cost(prices, input_tokens=heard, output_tokens=said)
-    return Worst(tokens=heard + said, usd=usd)
-
-
-def _dearest(each: Sequence[Worst]) -> Worst:
-    return Worst(
-        tokens=max((one.tokens for one in each), default=0), usd=max((one.usd for one in each), default=Decimal(0))
-    )
-
-
-def _sum(each: Sequence[Worst]) -> Worst:
-    return Worst(tokens=sum(one.tokens for one in each), usd=sum((one.usd for one in each), Decimal(0)))
 
 
 def payer_of(principal: Principal) -> Payer:
@@ -164,6 +128,8 @@ class Account:
     started: float = field(default_factory=time.monotonic)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     reserved: bool = False
+    most_output: int | None = None
+    """Tokens of one choice, where more would not have fitted into the limits: no target may be asked for more."""
     cached: bool = False
     target: Target | None = None
     closed: bool = False

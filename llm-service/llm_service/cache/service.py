@@ -33,6 +33,8 @@ class Wanted:
     ttl: int
     targets: tuple[Target, ...]
     dialect: Dialect
+    keeps: bool = True
+    """Whether the answer is one for others too, if it has to be asked for."""
     longest_wait: float = LONGEST_WAIT
 
 
@@ -75,7 +77,7 @@ class AnswerCache:
                 return
             if outcome != "left":
                 break
-        async with self._led(wanted, ask) as opened:
+        async with self._led(wanted, ask) if wanted.keeps else ask() as opened:
             yield opened
 
     async def _found(self, wanted: Wanted) -> Opened | None:

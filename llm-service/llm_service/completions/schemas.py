@@ -160,6 +160,10 @@ _HEADERS = {
         "description": "A decimal; absent where a price is unknown, and on streams (`done` has it on our own).",
     },
     "x-synapscale-context": {"schema": {"type": "string"}, "description": "What was left out of the conversation."},
+    "x-synapscale-max-output-tokens": {
+        "schema": {"type": "integer"},
+        "description": "How long the answer could be, where the API key's limits left no room for more.",
+    },
     "x-synapscale-cache": {"schema": {"enum": ["hit", "miss"]}, "description": "Where answers are kept."},
 }
 

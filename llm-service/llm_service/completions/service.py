@@ -10,7 +10,8 @@ import msgspec
 from opentelemetry.context import Context
 
 from llm_service.accounting.headers import answer_headers
-from llm_service.accounting.service import Account, Accounts, Asked
+from llm_service.accounting.service import Account, Accounts
+from llm_service.accounting.worst import Asked
 from llm_service.cache.keys import key_of
 from llm_service.cache.service import LONGEST_WAIT, AnswerCache, Opened, Wanted, wanted_ttl
 from llm_service.canonical.answer import Answer
@@ -112,7 +113,7 @@ class Completions:
             planned = await plan(order.ingress, catalogue, self._observed, policy=order.principal.policy)
             async with (
                 await self._account(order, catalogue, planned) as account,
-                self._kept_or_asked(order, catalogue, planned) as (committed, run),
+                self._kept_or_asked(order, catalogue, planned, account.most_output) as (committed, run),
             ):
                 if committed.age is not None:
                     account.cached, account.target = True, committed.target
@@ -141,10 +142,12 @@ class Completions:
             return ()
         return tuple(option.target for step in resolved.steps for option in step)
 
-    def _kept_or_asked(self, order: Order, catalogue: Catalogue, planned: Plan) -> AbstractAsyncContextManager[Opened]:
+    def _kept_or_asked(
+        self, order: Order, catalogue: Catalogue, planned: Plan, most_output: int | None
+    ) -> AbstractAsyncContextManager[Opened]:
         """Who may not use the model has been told so before, by the plan."""
         ingress, route = order.ingress, planned.route
-        asking = partial(self._asked, order, catalogue, planned)
+        asking = partial(self._asked, order, catalogue, planned, most_output)
         ttl = wanted_ttl(ingress, route.cache if route else None, catalogue.config.defaults.cache)
         if ttl is None:
             return asking()
@@ -153,12 +156,15 @@ class Completions:
             ttl=ttl,
             targets=planned.targets,
             dialect=ingress.dialect,
+            keeps=most_output is None,
             longest_wait=min(LONGEST_WAIT, (ingress.routing.deadline_ms or math.inf) / 1000),
         )
         return self._cache.through(wanted, asking)
 
     @asynccontextmanager
-    async def _asked(self, order: Order, catalogue: Catalogue, planned: Plan) -> AsyncGenerator[Opened]:
+    async def _asked(
+        self, order: Order, catalogue: Catalogue, planned: Plan, most_output: int | None
+    ) -> AsyncGenerator[Opened]:
         ingress, attempts = order.ingress, order.attempts
         running = self._engine.run(
             ingress,
@@ -167,6 +173,7 @@ class Completions:
             timeouts=catalogue.config.timeouts,
             parent=order.trace,
             fitter=self._fitter(order, catalogue, planned),
+            most_output=most_output,
         )
         async with aclosing(running) as run:
             try:

@@ -56,6 +56,8 @@ class Dialect(ABC):
     """How many tokens its models make of a text for one of `canonical.tokens`, about."""
     tokens_for_tools: ClassVar[int] = 0
     """What its provider says to a model that has tools, about."""
+    output_limit: ClassVar[str] = "max_tokens"
+    """The field of a client's request that says how long an answer may be."""
 
     @abstractmethod
     def parse_request(self, body: Body) -> CompletionRequest:
@@ -75,6 +77,10 @@ class Dialect(ABC):
     def further_models(self, body: Body) -> list[str]:  # noqa: ARG002 # most have no such field
         """Models that a request names for its provider to use beside or instead of its `model`."""
         return []
+
+    def with_output_limit(self, body: Body, tokens: int) -> Body:
+        """The same request for an answer of at most so many tokens, where the client sets no limit."""
+        return {**body, self.output_limit: tokens}
 
     @abstractmethod
     def readdress(self, body: Body, *, model: str, stream: bool) -> Body:

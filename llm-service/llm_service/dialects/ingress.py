@@ -77,6 +77,7 @@ class Ingress:
     def __init__(self, raw: bytes, *, dialect: Dialect, headers: Mapping[str, str] | None = None) -> None:
         self.dialect = dialect
         self.raw = raw
+        self.limited = False  # whether a limit of output tokens in `body` is ours
         self.headers = {name: value for name, value in (headers or {}).items() if name in dialect.headers}
         if wrong := [name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())]:
             raise MalformedRequest(f"The header {wrong[0]} must be plain ASCII.")
@@ -145,6 +146,13 @@ class Ingress:
             return self.tokens
         told = dialect.tokens_for_tools if self.body.get("tools") else 0
         return math.ceil(self.tokens * dialect.token_ratio) + told
+
+    def with_output_limit(self, tokens: int) -> "Ingress":
+        """The same request for an answer of at most so many tokens, where the client sets no limit."""
+        other = copy(self)
+        other.body, other.limited = self.dialect.with_output_limit(self.body, tokens), True
+        other.__dict__.pop("canonical", None)
+        return other
 
     def with_messages(self, messages: list[Body]) -> "Ingress":
         """The same request with other messages, in the client's own words."""

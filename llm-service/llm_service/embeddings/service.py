@@ -6,7 +6,8 @@ from functools import partial
 import msgspec
 
 from llm_service.accounting.headers import answer_headers
-from llm_service.accounting.service import Accounts, Asked
+from llm_service.accounting.service import Accounts
+from llm_service.accounting.worst import Asked
 from llm_service.canonical.tokens import believable, json_tokens
 from llm_service.catalogue.service import Target
 from llm_service.embeddings.errors import NoEmbeddings

@@ -1,10 +1,13 @@
 """What a client is told whose limit is reached: 429, which the SDKs of every dialect know."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from shared.errors import Forbidden, TooManyRequests
+from shared.errors import ContentTooLarge, Forbidden, TooManyRequests
 from shared.money import plain
+
+Unit: TypeAlias = Literal["usd", "tokens", "slots"]
+"""What a limit counts."""
 
 
 class LimitReached(TooManyRequests):
@@ -12,7 +15,8 @@ class LimitReached(TooManyRequests):
 
     code, title = "limit_reached", "A limit of the API key is reached"
 
-    def __init__(self, *, asked: Decimal, limit: Decimal, remaining: Decimal, retry_after: float) -> None:
+    def __init__(self, *, unit: Unit, asked: Decimal, limit: Decimal, remaining: Decimal, retry_after: float) -> None:
+        self.unit, self.remaining = unit, remaining
         told: dict[str, Any] = {
             "limit": plain(limit),
             "requested": plain(asked),
@@ -44,6 +48,26 @@ class TokensPerMinute(LimitReached):
 class ConcurrentRequests(LimitReached):
     code, title = "concurrent_requests", "The API key has too many requests under way"
     sentence = "The limit is {limit} requests at a time."
+
+
+class ExceedsLimit(ContentTooLarge):
+    """A whole limit is smaller than what could be used at most. No waiting helps, so it is nothing that SDKs repeat.
+
+    OpenAI says 429 of such requests, which its own SDKs repeat in vain; Anthropic has 413, `request_too_large`.
+    """
+
+    code, title = "request_exceeds_limit", "The request may use more than a limit of the API key has in all"
+
+    def __init__(self, name: str, *, unit: Unit, asked: Decimal, limit: Decimal) -> None:
+        """`name` of the limit, as API keys have it."""
+        self.unit, self.remaining = unit, limit
+        super().__init__(
+            f"The limit {name} of the API key is {plain(limit)} in all, and this request may use up to {plain(asked)}. "
+            "A shorter request, or a lower limit on output tokens, needs less.",
+            exceeded=name,
+            limit=plain(limit),
+            requested=plain(asked),
+        )
 
 
 class PriceUnknown(Forbidden):

@@ -10,6 +10,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_service.limits.errors import Unit
+
 RESERVE = text(
     "SELECT refused, retry_after, remaining FROM llm.reserve("
     ":id, :organization_id, :subject, CAST(:about AS jsonb), CAST(:wanted AS jsonb), :lease)"
@@ -33,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """`amount` of a `dimension`, in its window of one `period`, of which there are `ceiling` in all."""
 
     dimension: str
-    kind: str
+    kind: Unit
     period: str
     amount: Decimal
     ceiling: Decimal

@@ -14,7 +14,14 @@ import structlog
 from llm_service.ledger.records import AttemptRecord, RequestRecord
 from llm_service.ledger.repository import append_records
 from llm_service.limits import repository
-from llm_service.limits.errors import BudgetExhausted, ConcurrentRequests, LimitReached, TokensPerMinute
+from llm_service.limits.errors import (
+    BudgetExhausted,
+    ConcurrentRequests,
+    ExceedsLimit,
+    LimitReached,
+    TokensPerMinute,
+    Unit,
+)
 from llm_service.limits.repository import About, Expired, Wanted
 from shared.auth.policy import Policy
 from shared.database import Sessions
@@ -87,8 +94,12 @@ class Limits:
     async def reserve(
         self, reservation_id: UUID, payer: Payer, worst: Worst, *, source: str, model: str, request_id: str
     ) -> None:
-        """Raises BudgetExhausted, TokensPerMinute, ConcurrentRequests; DatabaseAway, for limits are not guessed."""
+        """Raises BudgetExhausted, TokensPerMinute, ConcurrentRequests; ExceedsLimit where waiting would not help;
+        DatabaseAway, for limits are not guessed."""
         wanted = _wanted(payer.policy, worst)
+        for one in wanted:
+            if one.amount > one.ceiling:
+                raise ExceedsLimit(_name(one), unit=one.kind, asked=one.amount, limit=one.ceiling)
         about = About(
             user_id=payer.user_id,
             session_id=payer.session_id,
@@ -110,8 +121,12 @@ class Limits:
             )
         if refused is not None:
             one = next(each for each in wanted if each.dimension == refused.dimension)
-            raise REFUSALS[one.dimension.partition(":")[0]](
-                asked=one.amount, limit=one.ceiling, remaining=refused.remaining, retry_after=refused.retry_after
+            raise REFUSALS[_name(one)](
+                unit=one.kind,
+                asked=one.amount,
+                limit=one.ceiling,
+                remaining=refused.remaining,
+                retry_after=refused.retry_after,
             )
 
     def hold(self, reservation_id: UUID) -> None:
@@ -156,7 +171,12 @@ def _wanted(policy: Policy, worst: Worst) -> list[Wanted]:
     return wanted
 
 
-def _one(dimension: str, kind: str, period: str, amount: Decimal | int, ceiling: Decimal | int) -> Wanted:
+def _name(wanted: Wanted) -> str:
+    """Of the limit, as API keys have it: each period of a budget is a dimension of its own."""
+    return wanted.dimension.partition(":")[0]
+
+
+def _one(dimension: str, kind: Unit, period: str, amount: Decimal | int, ceiling: Decimal | int) -> Wanted:
     return Wanted(dimension=dimension, kind=kind, period=period, amount=Decimal(amount), ceiling=Decimal(ceiling))
 
 

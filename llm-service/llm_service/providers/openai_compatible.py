@@ -35,9 +35,10 @@ class OpenAICompatibleProvider(HttpProvider, ListsModels, Embeds):
         return "chat/completions"
 
     def request_body(self, call: Call) -> Body:
-        """Older servers know `max_tokens` only, so what we translate is said in both words' common one."""
+        """Older servers know `max_tokens` only, so what we say ourselves is said in both words' common one."""
         body = super().request_body(call)
-        if call.ingress.dialect is not OPENAI and "max_completion_tokens" in body:
+        ours = call.ingress.dialect is not OPENAI or call.ingress.limited
+        if ours and "max_completion_tokens" in body:
             body["max_tokens"] = body.pop("max_completion_tokens")
         return body
 

@@ -45,6 +45,8 @@ class Attempt:
     """Fields of the request that it did not carry."""
     context: str | None = None
     """What was left out of the conversation, for the client."""
+    output_limit: int | None = None
+    """Tokens of a choice that it was asked for at most, by us: there was no room for more."""
     purpose: Purpose = "answer"
     recorded: bool = False
     """Whether its answer is kept for the next to ask the same, if it is complete."""

@@ -55,11 +55,13 @@ class Engine:
         timeouts: Timeouts,
         parent: Context | None = None,
         fitter: Fitter | None = None,
+        most_output: int | None = None,
     ) -> AsyncGenerator[Attempt | Piece]:
         """Yields the attempt that committed once, then the answer's pieces up to its end.
 
         Each attempt stands in `attempts` from its start. `fitter` makes the request fit into each target's window;
-        without it each gets it as it is. Closing the generator ends the provider's work.
+        without it each gets it as it is. No target is asked for more than `most_output` tokens.
+        Closing the generator ends the provider's work.
         Raises AllFailed before an attempt committed, ProviderError after (the answer broke off).
         """
         turns = self._turns(ingress, plan, attempts, timeouts, parent)
@@ -67,7 +69,7 @@ class Engine:
             committed = False
             try:
                 with turn.account():
-                    fitted = await _fitted(ingress, turn, fitter)
+                    fitted = _limited(await _fitted(ingress, turn, fitter), turn, most_output)
                     async with aclosing(_pieces(fitted, turn, timeouts)) as pieces:
                         async for piece in pieces:
                             if not committed:
@@ -127,6 +129,15 @@ async def _fitted(ingress: Ingress, turn: Turn, fitter: Fitter | None) -> Ingres
     fitted = await fitter.fitted(turn.attempt.target)
     turn.attempt.context = fitted.note
     return fitted.ingress
+
+
+def _limited(ingress: Ingress, turn: Turn, most_output: int | None) -> Ingress:
+    """A model that never says as much needs no limit, and might refuse one that it cannot reach."""
+    longest = turn.attempt.target.facts.max_output_tokens
+    if most_output is None or (longest is not None and longest <= most_output):
+        return ingress
+    turn.attempt.output_limit = most_output
+    return ingress.with_output_limit(most_output)
 
 
 def _fits_better(turn: Turn, error: ProviderError, fitter: Fitter | None) -> bool:

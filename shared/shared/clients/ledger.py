@@ -21,8 +21,8 @@ TIME_LIMIT = 5.0
 class LedgerClient:
     """Calls of one service, in its own name, on the account of a principal whose token it has verified.
 
-    All raise the service's own problem (429 `budget_exhausted`, `tokens_per_minute`, `concurrent_requests`),
-    Unavailable, GatewayTimeout or BadGateway.
+    All raise the service's own problem (429 `budget_exhausted`, `tokens_per_minute`, `concurrent_requests`; 413
+    `request_exceeds_limit`), Unavailable, GatewayTimeout or BadGateway.
     """
 
     def __init__(self, llm: Upstream, *, secret: str, service: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import APIStatusError, AsyncOpenAI
 
 from shared.ids import new_id
 from tests.chat_service.api import eventually
@@ -54,24 +55,66 @@ async def test_what_attempts_beside_the_answers_may_cost_is_reserved_too(
         refused = await llm.post(CHAT, json=asking(**SMALL, **more), headers=key)
         assert not [one for one in sim.requests if one.method == "POST"]
         answered = await llm.post(CHAT, json=asking(**SMALL), headers=key)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exhausted")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "request_exceeds_limit")
     assert answered.status_code == 200
 
 
 async def test_a_native_client_is_refused_with_a_problem(database_url: str, tmp_path: Path) -> None:
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
-        key = limited(budget=budget("0.000001"))
-        answer = await llm.post(SURFACES[1], json=asking(stream=True, **SMALL), headers=key)
-        assert not [one for one in sim.requests if one.path.endswith("completions")]
+        key = limited(budget=budget("0.0012"))
+        answered = 0
+        while (answer := await llm.post(SURFACES[1], json=asking(stream=True, **SMALL), headers=key)).is_success:
+            answered += 1
+        assert answered == len([one for one in sim.requests if one.path.endswith("completions")])
     assert (answer.status_code, answer.json()["code"]) == (429, "budget_exhausted")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "limit"),
+    [({"budget": budget("0.0005")}, "budget", "0.0005"), ({"tokens_per_minute": 90}, "tokens_per_minute", "90")],
+)
+async def test_what_a_whole_limit_has_no_room_for_is_refused_as_nothing_to_repeat(
+    policy: dict[str, Any], name: str, limit: str, database_url: str, tmp_path: Path
+) -> None:
+    key = limited(**policy)
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
+        answers = [await llm.post(path, json=asking(**SMALL), headers=key) for path in (*SURFACES, "/v1/messages")]
+        assert not [one for one in sim.requests if one.method == "POST"]
+    assert [(one.status_code, one.headers.get("retry-after")) for one in answers] == [(413, None)] * 3
+    openai, native, anthropic = [one.json() for one in answers]
+    assert (openai["error"]["type"], anthropic["error"]["type"]) == ("invalid_request_error", "request_too_large")
+    for told in (openai["error"], native, anthropic["error"]):
+        assert (told["code"], told["exceeded"], told["limit"]) == ("request_exceeds_limit", name, limit)
+        assert Decimal(told["requested"]) > Decimal(limit)
+    assert await rows(database_url, "SELECT * FROM llm.reservations") == []
+
+
+async def test_openai_s_sdk_asks_once_where_no_waiting_helps(database_url: str, tmp_path: Path) -> None:
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
+        asked = 0
+
+        async def count(_: Any) -> None:
+            nonlocal asked
+            asked += 1
+
+        llm.event_hooks = {"request": [count]}
+        client = AsyncOpenAI(
+            base_url=str(llm.base_url).rstrip("/") + "/v1",
+            api_key="none",
+            http_client=llm,
+            default_headers=limited(tokens_per_minute=90),
+        )
+        with pytest.raises(APIStatusError) as refusal:
+            await client.chat.completions.create(**asking(**SMALL))
+    assert (refusal.value.status_code, asked) == (413, 1)
 
 
 async def test_tokens_of_a_minute_are_bounded(database_url: str, tmp_path: Path) -> None:
     key = limited(tokens_per_minute=150)
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
         first = await llm.post(CHAT, json=asking(max_tokens=50), headers=key)
-        second = await llm.post(CHAT, json=asking(max_tokens=1000), headers=key)
+        second = await llm.post(CHAT, json=asking(max_tokens=100), headers=key)
     assert (first.status_code, second.status_code) == (200, 429)
     assert second.json()["error"]["code"] == "tokens_per_minute"
     assert 1 <= int(second.headers["retry-after"]) <= 60
@@ -128,6 +171,54 @@ async def test_what_acts_for_a_key_spends_from_the_key_s_budget(database_url: st
     found = await rows(database_url, "SELECT subject, spent FROM llm.limit_windows")
     total = sum(one["cost_usd"] for one in await requests(database_url))
     assert found == [{"subject": key_id, "spent": total}]
+
+
+async def test_an_answer_is_as_long_as_what_is_left_pays_for_where_the_client_sets_no_limit(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The longest answer of gpt-4o, 16,384 tokens, costs 0.164 USD."""
+    key = limited(budget=budget("0.05"))
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}, database_url=database_url) as llm:
+        whole = await llm.post(CHAT, json=asking(), headers=key)
+        streamed = await llm.post(CHAT, json=asking(stream=True), headers=key)
+        explicit = await llm.post(CHAT, json=asking(max_tokens=16_384), headers=key)
+        plenty = await llm.post(CHAT, json=asking(), headers=limited(budget=budget("1")))
+        sent = [one.body.get("max_completion_tokens") for one in sim.requests if one.method == "POST"]
+    told = [int(one.headers["x-synapscale-max-output-tokens"]) for one in (whole, streamed)]
+    assert [one.status_code for one in (whole, streamed, explicit, plenty)] == [200, 200, 413, 200]
+    assert sent == [*told, None]
+    assert 5000 > told[0] > told[1] > 4800
+    assert "x-synapscale-max-output-tokens" not in plenty.headers
+
+
+async def test_tokens_of_the_minute_bound_an_answer_without_a_limit_of_its_own(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Only a useful answer is given: what has room for less is refused."""
+    async with OpenAISimulator() as sim:
+        providers = {"mine": row(sim, type="openai_compatible")}
+        async with serving(tmp_path, providers, database_url=database_url) as llm:
+            answer = await llm.post(CHAT, json=asking(), headers=limited(tokens_per_minute=2000))
+            little = await llm.post(CHAT, json=asking(), headers=limited(tokens_per_minute=1000))
+            (sent,) = [one.body for one in sim.requests if one.method == "POST"]
+    assert (answer.status_code, little.status_code) == (200, 413)
+    assert str(sent["max_tokens"]) == answer.headers["x-synapscale-max-output-tokens"]
+    assert 1900 < sent["max_tokens"] < 2000
+
+
+async def test_each_of_several_targets_gets_a_limit_that_it_can_have(database_url: str, tmp_path: Path) -> None:
+    """gpt-4-turbo says 4,096 tokens at most, which fit; gpt-4o would say 16,384, which do not."""
+    key = limited(tokens_per_minute=8000)
+    async with OpenAISimulator() as sim:
+        providers = {"openai": row(sim, models=("gpt-4-turbo", "gpt-4o"))}
+        async with serving(tmp_path, providers, database_url=database_url) as llm:
+            sim.faults.append(Fault("status", status=404))
+            answer = await llm.post(CHAT, json=asking(model="gpt-4-turbo", fallbacks=["gpt-4o"]), headers=key)
+            sent = [one.body for one in sim.requests if one.method == "POST"]
+    assert answer.status_code == 200, answer.text
+    assert [one["model"] for one in sent] == ["gpt-4-turbo", "gpt-4o"]
+    assert "max_completion_tokens" not in sent[0]
+    assert 7800 < sent[1]["max_completion_tokens"] < 8000
 
 
 async def test_a_budget_is_not_spent_where_nobody_knows_the_price(database_url: str, tmp_path: Path) -> None:

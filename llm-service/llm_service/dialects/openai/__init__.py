@@ -18,6 +18,7 @@ class OpenAIDialect(Dialect):
     """Both sides of it; `parse_*` and `render_*` stand in the modules beside."""
 
     name: ClassVar[str] = "openai"
+    output_limit: ClassVar[str] = "max_completion_tokens"
 
     def parse_request(self, body: Body) -> CompletionRequest:
         return parse_request(body)
