@@ -20,6 +20,7 @@ class Kind(StrEnum):
     MODEL_UNKNOWN = "provider_model_not_found"
     BAD_REQUEST = "provider_rejected_request"
     CONTEXT_OVERFLOW = "context_length_exceeded"
+    TOO_LARGE = "provider_request_too_large"
     CONTENT_FILTER = "content_filter"
     OVERLOADED = "provider_overloaded"
     NOT_EXPRESSIBLE = "not_expressible"
@@ -105,6 +106,7 @@ class NotExpressible(ProviderError):
 OWN_WORDS = {
     Kind.CREDENTIALS: "The provider does not accept the credentials that are configured for it.",
     Kind.RATE_LIMITED: "The provider's rate limit is reached.",
+    Kind.TOO_LARGE: "The request is larger than the provider ever takes from this account. Shorten it.",
     Kind.INVALID_ANSWER: "The provider sent something that is no answer.",
 }
 """Where a provider's words would tell clients of the operator's account or network; they stand in the logs."""
@@ -115,7 +117,7 @@ def for_client(error: ProviderError, *, attempts: list[dict[str, Any]]) -> Domai
     told: DomainError
     message = OWN_WORDS.get(error.kind, error.message)
     match error.kind:
-        case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.CONTENT_FILTER | Kind.NOT_EXPRESSIBLE:
+        case Kind.BAD_REQUEST | Kind.CONTEXT_OVERFLOW | Kind.TOO_LARGE | Kind.CONTENT_FILTER | Kind.NOT_EXPRESSIBLE:
             told = RejectedRequest(message, attempts=attempts, param=error.param)
         case Kind.RATE_LIMITED:
             told = RateLimited(message, retry_after=error.retry_after or 1, attempts=attempts)

@@ -39,7 +39,7 @@ Json = dict[str, Any]
         (402, "billing_error", "x", Kind.CREDENTIALS),
         (403, "permission_error", "x", Kind.CREDENTIALS),
         (404, "not_found_error", "model: claude-9", Kind.MODEL_UNKNOWN),
-        (413, "request_too_large", "x", Kind.BAD_REQUEST),
+        (413, "request_too_large", "x", Kind.TOO_LARGE),
         (429, "rate_limit_error", "x", Kind.RATE_LIMITED),
         (500, "api_error", "x", Kind.SERVER),
         (504, "timeout_error", "x", Kind.TIMEOUT),

@@ -76,6 +76,21 @@ async def test_a_whole_answer_is_rescued_too(fault: Fault, tmp_path: Path) -> No
     assert answer.headers["x-synapscale-fallback"] == "true"
 
 
+@pytest.mark.parametrize("fault", [Fault("status", status=429, code="tokens"), Fault("status", status=413)], ids=name)
+async def test_a_request_too_large_for_one_account_goes_to_another_and_rests_no_key(
+    fault: Fault, tmp_path: Path
+) -> None:
+    async with (
+        OpenAISimulator() as small,
+        OpenAISimulator() as large,
+        serving(tmp_path, {"a": row(small), "b": row(large)}) as llm,
+    ):
+        small.faults.append(fault)
+        rescued, next_one = [await llm.post(SURFACES[0], json=asking()) for _ in range(2)]
+    told = [(one.headers["x-synapscale-provider"], one.headers["x-synapscale-attempts"]) for one in (rescued, next_one)]
+    assert told == [("b", "2"), ("a", "1")]
+
+
 TOLD = [
     (Fault("reset"), 502, "provider_cut_stream"),
     (Fault("html"), 502, "provider_invalid_answer"),
@@ -84,6 +99,7 @@ TOLD = [
     (Fault("html", status=302), 502, "provider_invalid_answer"),
     (Fault("html", status=404), 502, "provider_invalid_answer"),
     (Fault("status", status=429, headers={"retry-after": "7"}), 429, "provider_rate_limited"),
+    (Fault("status", status=429, code="tokens"), 400, "provider_request_too_large"),
     (Fault("status", status=500), 502, "provider_error"),
     (Fault("status", status=400), 400, "provider_rejected_request"),
     (Fault("status", status=400, code="context_length_exceeded"), 400, "context_length_exceeded"),

@@ -55,6 +55,13 @@ TOO_LONG = "The input token count (1200293) exceeds the maximum number of tokens
         (404, b"<html>", Kind.INVALID_ANSWER),
         (429, quota(), Kind.RATE_LIMITED),
         (429, b"[" + quota() + b"]", Kind.RATE_LIMITED),
+        (
+            400,
+            quota(
+                message="Request payload size exceeds the limit: 20971520 bytes.", code=400, status="INVALID_ARGUMENT"
+            ),
+            Kind.TOO_LARGE,
+        ),
         (429, quota(message="Your prepayment credits are depleted."), Kind.CREDENTIALS),
         (500, quota(code=500, status="INTERNAL"), Kind.SERVER),
         (502, b"<html>", Kind.SERVER),

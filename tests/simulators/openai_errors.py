@@ -150,9 +150,9 @@ def unanswered_calls(ids: list[str]) -> Refusal:
 
 
 def unprovoked(status: int, code: str | None = None) -> Refusal:
-    """What the service may answer out of the blue with `status`, and with `code` where that has several reasons."""
+    """What the service may answer out of the blue with `status`; `code`, or a type, where that has several reasons."""
     for refusal in _UNPROVOKED:
-        if refusal.status == status and code in (None, refusal.code):
+        if refusal.status == status and code in (None, refusal.code, refusal.type):
             return refusal
     return Refusal(SORRY, status=status, type="server_error", code=code)
 
@@ -187,6 +187,14 @@ _UNPROVOKED = (
         status=429,
         type="requests",
         headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"},
+    ),
+    Refusal(
+        "Request too large for gpt-4o in organization org-simulated on tokens per min (TPM): Limit 30000, Requested "
+        "40000. The input or output tokens must be reduced in order to run successfully. Visit "
+        "https://platform.openai.com/account/rate-limits to learn more.",
+        code="rate_limit_exceeded",
+        status=429,
+        type="tokens",
     ),
     Refusal(
         "You exceeded your current quota, please check your plan and billing details. For more information on this "

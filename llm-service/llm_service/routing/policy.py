@@ -33,6 +33,7 @@ POLICIES: dict[Kind, Policy] = {
     Kind.NOT_EXPRESSIBLE: Policy("any"),  # another's words may have room for it
     Kind.BAD_REQUEST: Policy("none"),  # it would be as bad elsewhere
     Kind.CONTEXT_OVERFLOW: Policy("larger"),
+    Kind.TOO_LARGE: Policy("any", rotate=True),  # for that account and model: others allow more, and the key is well
     Kind.CONTENT_FILTER: Policy("none"),  # a refusal is not routed around, unless the route says so
 }
 

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 KIND_OF_TYPE = {
     "invalid_request_error": Kind.BAD_REQUEST,
-    "request_too_large": Kind.BAD_REQUEST,
+    "request_too_large": Kind.TOO_LARGE,
     "authentication_error": Kind.CREDENTIALS,
     "billing_error": Kind.CREDENTIALS,
     "permission_error": Kind.CREDENTIALS,
@@ -27,6 +27,7 @@ KIND_OF_STATUS = {
     404: Kind.INVALID_ANSWER,  # without an error object: the address is wrong, or something else answers there
     405: Kind.INVALID_ANSWER,
     408: Kind.SERVER,
+    413: Kind.TOO_LARGE,
     429: Kind.RATE_LIMITED,
     504: Kind.TIMEOUT,
     529: Kind.OVERLOADED,

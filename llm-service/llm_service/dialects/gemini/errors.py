@@ -16,6 +16,7 @@ KIND_OF_STATUS = {
     403: Kind.CREDENTIALS,
     404: Kind.MODEL_UNKNOWN,
     408: Kind.SERVER,
+    413: Kind.TOO_LARGE,
     429: Kind.RATE_LIMITED,
     499: Kind.SERVER,
     503: Kind.OVERLOADED,
@@ -38,6 +39,7 @@ OF_THE_KEY = re.compile(r"(your )?api key (not valid|expired|not found|was repor
 OF_THE_ACCOUNT = re.compile(r"user location is not supported|.*\b(billing|free tier)\b", re.IGNORECASE)
 """How messages begin: what a client wrote may be quoted further on, and must not put the key to rest."""
 OF_THE_WINDOW = re.compile(r"token count.*exceed|exceeds the maximum number of tokens", re.IGNORECASE | re.DOTALL)
+OF_THE_PAYLOAD = re.compile(r"request payload size exceeds the limit", re.IGNORECASE)
 OF_THE_PURSE = re.compile(r"credits? (are|is) depleted|spending cap|billing account", re.IGNORECASE)
 OF_A_FILE = re.compile(r"access the file|file .* not exist|cachedcontent", re.IGNORECASE)
 NOT_FROM_THE_API = (404, 405)
@@ -89,6 +91,8 @@ def _kind(status: int, name: str, message: str, details: list[Json]) -> Kind:
         return Kind.CREDENTIALS  # another provider may do
     if status == 400 and OF_THE_WINDOW.search(message):
         return Kind.CONTEXT_OVERFLOW
+    if status == 400 and OF_THE_PAYLOAD.match(message):
+        return Kind.TOO_LARGE
     if status == 429 and OF_THE_PURSE.search(message):
         return Kind.CREDENTIALS
     if status == 403 and OF_A_FILE.search(message):

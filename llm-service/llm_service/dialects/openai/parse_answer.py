@@ -1,5 +1,6 @@
 """What OpenAI-compatible providers answer: streams, whole answers and errors, read into canonical events."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,8 +47,12 @@ KIND_OF_STATUS = {
     403: Kind.CREDENTIALS,
     404: Kind.MODEL_UNKNOWN,
     408: Kind.SERVER,
+    413: Kind.TOO_LARGE,
     429: Kind.RATE_LIMITED,
 }
+TOO_LARGE = re.compile(r"request too large for ", re.IGNORECASE)
+"""How OpenAI (429) and Groq (413) begin where a request alone is more than the limit per minute: no code says it
+(https://platform.openai.com/docs/guides/rate-limits)."""
 KIND_OF_CODE = {
     "context_length_exceeded": Kind.CONTEXT_OVERFLOW,
     "content_filter": Kind.CONTENT_FILTER,
@@ -237,8 +242,11 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     if not isinstance(error, dict):
         kind = Kind.INVALID_ANSWER if status in NOT_FROM_THE_API else kind_of_status(status, KIND_OF_STATUS)
         return ProviderError(kind, f"The provider answered {status}.", status=status, page=excerpt(body))
+    message = str(error.get("message") or status)
     kind = KIND_OF_CODE.get(str(error.get("code"))) or kind_of_status(status, KIND_OF_STATUS)
-    return ProviderError(kind, str(error.get("message") or status), status=status, param=error.get("param"))
+    if kind is Kind.RATE_LIMITED and TOO_LARGE.match(message):
+        kind = Kind.TOO_LARGE
+    return ProviderError(kind, message, status=status, param=error.get("param"))
 
 
 def _error_of(told: Json) -> Any:
