@@ -1,6 +1,7 @@
 """Anthropic as a provider: its wire below, OpenAI's or its own above."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from llm_service.providers.anthropic import AnthropicProvider
 from llm_service.providers.keys import ApiKey, Keys
 from tests.llm_service.anthropic_wire import KEY, AnthropicStub, as_stream, message, refused, sse, stub_row, stubbed
 from tests.llm_service.serving import SURFACES, asking, events, openai_chunks, row, said, serving
+from tests.simulators.anthropic import AnthropicSimulator
+from tests.simulators.faults import Fault
 from tests.simulators.http import nothing_listens
 from tests.simulators.openai import OpenAISimulator
 
@@ -222,6 +225,21 @@ async def test_tokens_are_counted_for_what_would_be_asked() -> None:
         {"model": "claude-sonnet-5", "system": "s", "messages": [{"role": "user", "content": "x"}]},
     ]
     assert KEY in stub.headers[0]["authorization"]
+
+
+async def test_when_to_come_back_is_told_of_lists_and_counts_too() -> None:
+    asked = CompletionRequest(model="claude-sonnet-5", messages=(Message(role="user", parts=(Text("x"),)),))
+    async with AnthropicSimulator() as sim:
+        one = AnthropicProvider("a", base_url=sim.base_url, keys=Keys([ApiKey("k", sim.api_key)]), models=())
+        for path, asking_sdk in (
+            ("/models", one.list_models),
+            ("/count_tokens", partial(one.count_tokens, asked, key=None)),
+        ):
+            sim.faults.append(Fault("status", status=429, headers={"retry-after": "30"}, path=path))
+            with pytest.raises(ProviderError) as failed:
+                await asking_sdk()
+            assert (failed.value.kind, failed.value.retry_after) == (Kind.RATE_LIMITED, 30)
+        await one.close()
 
 
 async def test_an_anthropic_that_is_away_or_mute_is_told_by_kind() -> None:

@@ -11,6 +11,7 @@ from llm_service.errors import Kind, ProviderError
 from llm_service.providers.gemini import GeminiProvider
 from llm_service.providers.keys import ApiKey, Keys
 from tests.llm_service.serving import ANSWER, SURFACES, asking, events, openai_chunks, said, serving
+from tests.simulators.faults import Fault
 from tests.simulators.gemini import GeminiSimulator
 
 Json = dict[str, Any]
@@ -135,6 +136,21 @@ async def test_what_is_unusual_but_an_answer_is_taken_for_one(fault: str, tmp_pa
     done = events(answer.text)[-1]
     assert done["type"] == "done"
     assert done["usage"]["estimated"] is (fault == "no-usage")
+
+
+async def test_when_to_come_back_is_told_of_embeddings_and_counts_too(tmp_path: Path) -> None:
+    limited: Json = {"status": 429, "headers": {"retry-after": "30"}}
+    request = CompletionRequest(model=MODELS[0], messages=(Message(role="user", parts=(Text("Oi"),)),))
+    async with GeminiSimulator() as sim, serving(tmp_path, {"gemini": row(sim)}) as llm:
+        sim.faults.append(Fault("status", **limited))
+        refused = await llm.post("/v1/embeddings", json={"model": "gemini-embedding-001", "input": "x"})
+        sim.faults.append(Fault("status", **limited))
+        gemini = provider(sim)
+        with pytest.raises(ProviderError) as failed:
+            await gemini.count_tokens(request, key=gemini.keys.choose())
+        await gemini.close()
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+    assert failed.value.retry_after == 30
 
 
 async def test_models_are_listed_tokens_counted_and_texts_embedded() -> None:

@@ -13,7 +13,7 @@ from llm_service.dialects import ANTHROPIC
 from llm_service.dialects.base import Body
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, CountsTokens, ListsModels
-from llm_service.providers.http import HttpProvider
+from llm_service.providers.http import HttpProvider, retry_after
 from llm_service.providers.keys import ApiKey, Keys
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
         try:
             yield client
         except anthropic.APIStatusError as error:
-            raise ANTHROPIC.parse_error(error.status_code, error.response.content) from error
+            refusal = ANTHROPIC.parse_error(error.status_code, error.response.content)
+            refusal.retry_after = retry_after(error.response.headers)
+            raise refusal from error
         except anthropic.APITimeoutError as error:
             raise ProviderError(Kind.TIMEOUT, f"{self.name} took too long.") from error
         except anthropic.APIConnectionError as error:

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx2
 import msgspec
 
 from llm_service.canonical.events import Event, Piece, ToolCallDelta
@@ -17,7 +18,7 @@ from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects import GEMINI
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels
-from llm_service.providers.http import HttpProvider, failures_told
+from llm_service.providers.http import HttpProvider, failures_told, retry_after
 from llm_service.providers.keys import ApiKey, Keys
 from shared.events import Usage
 
@@ -87,7 +88,9 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
                 timeout=ASKING_TIMEOUT / 1000,
             )
         if response.status_code != 200:
-            raise GEMINI.parse_error(response.status_code, response.content)
+            refusal = GEMINI.parse_error(response.status_code, response.content)
+            refusal.retry_after = refusal.retry_after or retry_after(response.headers)
+            raise refusal
         try:
             return int(response.json()["totalTokens"])
         except (ValueError, KeyError, TypeError):
@@ -147,7 +150,10 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
             with failures_told(self.name):
                 yield
         except APIError as error:
-            raise GEMINI.parse_error(error.code, msgspec.json.encode(error.details)) from error
+            refusal = GEMINI.parse_error(error.code, msgspec.json.encode(error.details))
+            headers = getattr(error.response, "headers", None)  # of which library's making depends on the transport
+            refusal.retry_after = refusal.retry_after or retry_after(httpx2.Headers(dict(headers or {})))
+            raise refusal from error
         except ValueError as error:  # it reads answers without a thought that they may be none
             raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
 
