@@ -157,12 +157,17 @@ def _as_route(value: Any) -> Any:
 
 
 class Timeouts(_Strict):
-    """Seconds: five for each attempt, and `deadline` for all attempts of a request together."""
+    """Seconds: six for each attempt, and `deadline` for all attempts of a request together.
+
+    `whole` is for an answer that comes in one piece, while other targets wait: before it is complete nothing of it is
+    heard, so that silence is all there is to go by. The last target has what is left of the deadline.
+    """
 
     connect: float = Field(5, gt=0)
     headers: float = Field(60, gt=0)
     first_content: float = Field(120, gt=0)
     gap: float = Field(60, gt=0)
+    whole: float = Field(180, gt=0)
     total: float = Field(600, gt=0)
     deadline: float = Field(900, gt=0)
 

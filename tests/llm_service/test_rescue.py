@@ -188,3 +188,16 @@ async def test_what_is_held_back_before_the_first_word_is_bounded(
             answer = await llm.post(SURFACES[0], json=asked)
     assert answer.headers["x-synapscale-provider"] == provider
     assert ("Overloaded" in answer.text) is (provider == "slow")
+
+
+async def test_a_whole_answer_that_does_not_come_is_rescued_while_others_wait(tmp_path: Path) -> None:
+    """Of an answer in one piece nothing is heard before it is complete; the last target may take its time."""
+    async with OpenAISimulator() as silent, OpenAISimulator(pace=0.1) as slow:
+        rows = {"silent": row(silent), "slow": row(slow)}
+        async with serving(tmp_path, rows, timeouts={"whole": 0.3}) as llm:
+            silent.faults.append(Fault("stall-headers"))
+            async with asyncio.timeout(10):
+                answer = await llm.post(SURFACES[1], json=asking())
+    assert answer.status_code == 200
+    assert answer.headers["x-synapscale-provider"] == "slow"
+    assert answer.headers["x-synapscale-attempts"] == "2"

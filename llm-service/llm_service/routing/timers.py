@@ -26,11 +26,18 @@ class Timers:
 
     `silence` is the attempt's share, in seconds, of the request's `deadline`: by then it must have said something, so
     that the targets that wait have time left. The last one's share is all there is. `hurried`: the client's wishes
-    made that share as short as it is.
+    made that share as short as it is. `whole`: seconds for an answer that comes in one piece.
     """
 
     def __init__(
-        self, timeouts: Timeouts, deadline: Deadline, *, stream: bool, silence: float, hurried: bool = False
+        self,
+        timeouts: Timeouts,
+        deadline: Deadline,
+        *,
+        stream: bool,
+        silence: float,
+        whole: float = math.inf,
+        hurried: bool = False,
     ) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
@@ -38,19 +45,20 @@ class Timers:
         self._hurried = hurried
         self._total = Deadline(timeouts.total)
         self._silence = Deadline(silence)
-        self._first_content_by = Deadline(timeouts.first_content)
+        self._first_content_by = Deadline(timeouts.first_content if stream else whole)
 
     @asynccontextmanager
     async def headers(self) -> AsyncIterator[None]:
-        """A whole answer's headers come when all of it is done, so no timer of their own bounds them."""
-        seconds = self._timeouts.headers if self._stream else math.inf
+        """A whole answer's headers come when all of it is done, so the timer of all of it bounds them."""
+        seconds = self._timeouts.headers if self._stream else self._first_content_by.remaining
         async with self._within(seconds, "to begin its answer", share=self._silence.remaining):
             yield
 
     @asynccontextmanager
     async def first_content(self) -> AsyncIterator[None]:
-        seconds = self._first_content_by.remaining if self._stream else math.inf
-        async with self._within(seconds, "to say its first word", share=self._silence.remaining):
+        async with self._within(
+            self._first_content_by.remaining, "to say its first word", share=self._silence.remaining
+        ):
             yield
 
     @asynccontextmanager

@@ -1,6 +1,7 @@
 """Whose turn it is: the targets that are left of a plan, their keys, and what each failure means for the next."""
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -97,10 +98,18 @@ class Turns:
                 self._decide(error)
                 continue
             attempt.key = key.name if key else None
-            share = self._deadline.remaining / len(self._targets)
-            timers = Timers(self._timeouts, self._deadline, stream=attempt.stream, silence=share, hurried=self._hurried)
-            return Turn(attempt, key, timers, seen, self._parent)
+            return Turn(attempt, key, self._timers(stream=attempt.stream), seen, self._parent)
         return None
+
+    def _timers(self, *, stream: bool) -> Timers:
+        return Timers(
+            self._timeouts,
+            self._deadline,
+            stream=stream,
+            silence=self._deadline.remaining / len(self._targets),
+            whole=self._timeouts.whole if len(self._targets) > 1 else math.inf,
+            hurried=self._hurried,
+        )
 
     async def after(self, turn: Turn, error: ProviderError, *, again: bool = False) -> None:
         """The turn failed: decides who is next, and waits a moment where it is the same target again.
