@@ -27,7 +27,10 @@ FORGEABLE = frozenset(
 FORGEABLE_PREFIXES = (b"x-synapscale-", b"x-auth-", b"x-forwarded-")
 """Headers by which a client could pretend to be somebody, or to come from somewhere."""
 
-CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
+API_KEY = b"x-api-key"
+CREDENTIALS = frozenset({b"authorization", API_KEY})
+PROTOCOL = (b"anthropic-version", b"2023-06-01")
+"""What tells services that a client speaks Anthropic's protocol, and its only version."""
 TRACING = frozenset({b"traceparent", b"tracestate"})
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 """They are the next hop's to make, from what they say here."""
@@ -118,6 +121,8 @@ class RequestHead:
         if self._named:
             on = [(name, value) for name, value in on if name not in self._named]
         credential = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+        if token is not None and any(name == API_KEY for name, _ in self.credentials):
+            credential += self._as_anthropics_clients(on)
         return [
             (b"host", host),
             *on,
@@ -130,6 +135,10 @@ class RequestHead:
             (b"x-forwarded-host", host),
             (b"x-forwarded-proto", scope["scheme"].encode()),
         ]
+
+    def _as_anthropics_clients(self, on: Headers) -> Headers:
+        """Whose key is in that header speaks their protocol; the header ends here, so that it is said otherwise."""
+        return [] if any(name == PROTOCOL[0] for name, _ in on) else [PROTOCOL]
 
 
 @lru_cache(maxsize=1024)

@@ -40,6 +40,7 @@ TABLE = (
     Route("/api/llm/requests", "llm", read="usage:read", write="usage:read"),
     Route("/v1", "llm", read="llm:read", write="llm:invoke"),
     Route("/v1/messages", "llm", read="llm:read", write="llm:invoke", api_key_header=True),
+    Route("/v1/models", "llm", read="llm:read", write="llm:invoke", api_key_header=True),
     Route("/api/chat", "chat", read="chat:read", write="chat:write"),
 )
 _LONGEST_FIRST = sorted(TABLE, key=lambda route: -len(route.prefix))

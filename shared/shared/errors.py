@@ -186,6 +186,7 @@ def openai_error(error: DomainError) -> dict[str, Any]:
     }
 
 
+ANTHROPIC_MARKS = frozenset({b"anthropic-version", b"x-api-key"})
 ANTHROPIC_KINDS = {
     401: "authentication_error",
     402: "billing_error",
@@ -205,12 +206,23 @@ def anthropic_error(error: DomainError, *, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": told, "request_id": request_id}
 
 
+def speaks_anthropic(scope: Mapping[str, Any]) -> bool:
+    """Whether the client expects Anthropic's shapes: by the path, or where two protocols have the same path by what
+    Anthropic's clients send along."""
+    path = scope["path"]
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return True
+    if path != "/v1/models" and not path.startswith("/v1/models/"):
+        return False
+    return any(name in ANTHROPIC_MARKS for name, _ in scope.get("headers", ()))
+
+
 def error_response(error: DomainError, *, scope: Mapping[str, Any]) -> Response:
     """The answer that `error` becomes: problem+json, or on `/v1/*` the shape of the dialect spoken there."""
     path, request_id, status = scope["path"], request_id_of(scope), error.status
     headers = {**error.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"}
     media_type = "application/json"
-    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+    if speaks_anthropic(scope):
         body = anthropic_error(error, request_id=request_id)
         headers["request-id"] = request_id  # as its SDKs call it
     elif path.startswith("/v1/"):

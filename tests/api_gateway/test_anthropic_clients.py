@@ -84,6 +84,27 @@ async def test_the_sdk_is_answered_through_the_gateway(door: Door) -> None:
     assert beta.stop_reason == "end_turn"
 
 
+async def test_the_sdk_lists_and_reads_models_page_by_page(door: Door) -> None:
+    key = (await door.key())["key"]
+    address = str(door.client.base_url)
+    async with anthropic.AsyncAnthropic(api_key=key, base_url=address, max_retries=0) as client:
+        listed = [model.id async for model in client.models.list(limit=1)]
+        last = await client.models.list(limit=1, before_id=listed[-1])
+        one = await client.models.retrieve(listed[0])
+        with pytest.raises(anthropic.NotFoundError) as missing:
+            await client.models.retrieve("none")
+        with pytest.raises(anthropic.BadRequestError):
+            await client.models.list(after_id="none")
+    by_key = await door.client.get("/v1/models", headers={"x-api-key": key})
+    openais = await door.client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+    assert [model["id"] for model in openais.json()["data"]] == listed == [one["id"] for one in by_key.json()["data"]]
+    assert len(listed) == len(set(listed)) > 1
+    assert [model.id for model in last.data] == [listed[-2]]
+    assert (one.type, one.id, one.display_name, one.created_at.year) == ("model", listed[0], listed[0], 1970)
+    assert missing.value.type == "not_found_error"
+    assert (openais.json()["object"], by_key.json()["has_more"]) == ("list", False)
+
+
 async def test_what_the_gateway_refuses_has_anthropics_shape(door: Door) -> None:
     made = await door.key(requests_per_minute=2)
     reader = (await door.key(scopes=["chat:read"]))["key"]
