@@ -9,8 +9,6 @@ import msgspec
 from llm_service.facts import Prices
 from shared.events import Usage
 
-CHARACTERS_PER_TOKEN = 4
-"""Of an answer that nobody has counted."""
 BYTES_PER_TOKEN = 3
 """Of text in UTF-8. Tokenizers of today take 3.5 to 4.5 of English, code and Portuguese: so this is rather too many."""
 TOKENS_PER_MEDIUM = 1600

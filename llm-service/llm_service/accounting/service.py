@@ -10,9 +10,6 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-import msgspec
-
-from llm_service.accounting.estimates import CHARACTERS_PER_TOKEN
 from llm_service.accounting.worst import Asked, WorstCase
 from llm_service.catalogue.service import Target
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
@@ -239,16 +236,16 @@ class Account:
     def _usage(self, attempt: Attempt, result: Result) -> Usage | None:
         """What the provider counted; where it did not come to that, what was said so far, as an estimate.
 
-        None where an attempt said nothing: providers charge for no refusal and no failure.
+        None where an attempt said nothing: providers charge for no refusal and no failure. A request that was sent
+        and then left is none of these: its input is read.
         """
         if attempt.usage is not None and result == "completed":
             return attempt.usage
-        begun = attempt.begun and result in ("completed", "cancelled", "interrupted")
+        begun = (attempt.begun or attempt.sent) and result in ("completed", "cancelled", "interrupted")
         if not attempt.said and not begun:
             return None
-        said = -(-attempt.said // CHARACTERS_PER_TOKEN)
-        counted = attempt.usage or Usage(input_tokens=self.asked.count(attempt.target.provider.dialect))
-        return msgspec.structs.replace(counted, output_tokens=max(counted.output_tokens, said), estimated=True)
+        counted = attempt.usage is not None
+        return attempt.estimated_usage(input_tokens=0 if counted else self.asked.count(attempt.target.provider.dialect))
 
 
 def _ms(attempt: Attempt) -> float:

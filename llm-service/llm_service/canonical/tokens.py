@@ -76,6 +76,20 @@ SHORTEST_FILE = 4_096
 """Characters from which a text without white space is taken for one in base64."""
 
 
+BYTES_PER_TOKEN_SAID = 4
+"""Of an answer, in UTF-8, that nobody has counted: cheap enough to be kept while it is said."""
+
+
+def said_tokens(size: int) -> int:
+    """Tokens of an answer of `size` bytes, about."""
+    return -(-size // BYTES_PER_TOKEN_SAID)
+
+
+def size_of(text: str) -> int:
+    """Bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
 def believable(usage: Usage) -> bool:
     """Whether the numbers can be those of one request. Providers may say anything, and budgets are charged by it."""
     told = [getattr(usage, name) for name in usage.__struct_fields__ if name != "estimated"]

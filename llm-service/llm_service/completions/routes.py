@@ -40,7 +40,7 @@ LlmInvoker = Annotated[Principal, Depends(requires("llm:invoke"))]
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
 async def create_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, _order(request, ingress, principal), NativeWriter(ingress), service)
+    return await _answer(request, _order(request, ingress, principal), NativeWriter(), service)
 
 
 @openai_router.post("/v1/chat/completions", summary="Complete a chat (OpenAI)", **OPENAI_COMPLETION_DOCS)
@@ -52,7 +52,7 @@ async def create_openai_completion(request: Request, principal: LlmInvoker, serv
 @router.post("/api/llm/messages", summary="Complete a conversation", **MESSAGE_DOCS)
 async def create_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
     ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
-    return await _answer(request, _order(request, ingress, principal), NativeWriter(ingress), service)
+    return await _answer(request, _order(request, ingress, principal), NativeWriter(), service)
 
 
 @anthropic_router.post("/v1/messages", summary="Complete a conversation (Anthropic)", **ANTHROPIC_MESSAGE_DOCS)

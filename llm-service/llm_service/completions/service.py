@@ -69,7 +69,7 @@ class Completions:
             try:
                 async for piece in run:
                     assert isinstance(piece, Piece)
-                    raw = piece.raw
+                    raw = piece.raw or raw
                     for event in piece.events:
                         answer.add(event)
             except ProviderError as error:

@@ -21,8 +21,6 @@ from llm_service.canonical.events import (
     ToolCallDelta,
     UsageCounted,
 )
-from llm_service.canonical.tokens import part_tokens
-from llm_service.dialects import Dialect
 from llm_service.dialects.ingress import Ingress
 from llm_service.routing.attempts import Attempt
 from shared.errors import DomainError
@@ -78,25 +76,22 @@ class DialectWriter(Writer):
 class NativeWriter(Writer):
     """The events of `shared.events`, numbered from 1."""
 
-    def __init__(self, ingress: Ingress) -> None:
-        self._ingress = ingress
+    def __init__(self) -> None:
         self._sequence = 0
         self._answer = Answer(id=new_id("cmpl"))
         self._model = self._provider = ""
         self._kept = False
-        self._counts_like: Dialect | None = None
 
     def begin(self, committed: Attempt) -> bytes:
         self._model, self._provider = committed.target.model, committed.target.provider.name
         self._kept = committed.age is not None
-        self._counts_like = committed.target.provider.dialect
         return self._frame(Start(id=self._answer.id, model=self._model, provider=self._provider))
 
     def write(self, piece: Piece) -> bytes:
         return b"".join(self._say(event) for event in piece.events)
 
     def end(self, *, cost_usd: Decimal | None = None) -> bytes:
-        usage = (self._answer.usage or self._estimate()).as_json() | ({"cached": True} if self._kept else {})
+        usage = (self._answer.usage or Usage(estimated=True)).as_json() | ({"cached": True} if self._kept else {})
         calls = [ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in self._answer.tool_calls]
         done = Done(
             model=self._model,
@@ -124,10 +119,6 @@ class NativeWriter(Writer):
                 return b""  # our stream has no word for them
             case _:
                 assert_never(event)
-
-    def _estimate(self) -> Usage:
-        said = sum(map(part_tokens, self._answer.parts))
-        return Usage(input_tokens=self._ingress.tokens_for(self._counts_like), output_tokens=said, estimated=True)
 
     def _frame(self, event: StreamEvent) -> bytes:
         self._sequence += 1

@@ -1,7 +1,7 @@
 """What it takes to be a provider. Routing, breakers and timers see only this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -27,6 +27,8 @@ class Call:
     max_output_tokens: int | None = None
     """What the model can say at most, where that is known: for protocols in which a request has to name a limit."""
     losses: Losses = field(default_factory=Losses)
+    on_sent: Callable[[], None] = lambda: None
+    """To be called when the provider has the whole request: from then on it may charge for it."""
 
 
 class Provider(ABC):

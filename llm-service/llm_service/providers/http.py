@@ -27,6 +27,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_RETRY_AFTER = 24 * 3600.0
 """Seconds that are believed of a Retry-After."""
 LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=200, keepalive_expiry=30)
+JSON = {"content-type": "application/json"}
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -60,11 +61,13 @@ class HttpProvider(Provider):
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
         """See Provider.open. Read timeouts are the engine's: the socket itself waits as long as it is let."""
+        body = msgspec.json.encode(self.request_body(call))
+        length = {"content-length": str(len(body))}  # without it a body in pieces would be sent chunked
         sending = self._http.stream(
             "POST",
             self.path(call),
-            content=msgspec.json.encode(self.request_body(call)),
-            headers={"content-type": "application/json", **self.headers(call.key), **self.told_along(call)},
+            content=_told(body, call.on_sent),
+            headers={**length, **JSON, **self.headers(call.key), **self.told_along(call)},
             timeout=httpx2.Timeout(None, connect=call.connect_timeout, pool=call.connect_timeout),
         )
         with failures_told(self.name):
@@ -110,6 +113,12 @@ class HttpProvider(Provider):
 def _piece(raw: bytes, events: tuple[Event, ...]) -> Piece:
     """Numbers of tokens that cannot be true are not told: an estimate takes their place."""
     return Piece(raw, tuple(one for one in events if not isinstance(one, UsageCounted) or believable(one.usage)))
+
+
+async def _told(body: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
+    """It is taken up again when the connection has taken the body."""
+    yield body
+    on_sent()
 
 
 async def _received(response: httpx2.Response, *, largest: int) -> bytes:

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from llm_service.canonical.events import (
     Event,
     ReasoningDelta,
@@ -13,6 +15,7 @@ from llm_service.canonical.events import (
     UsageCounted,
     bears_content,
 )
+from llm_service.canonical.tokens import said_tokens, size_of
 from llm_service.catalogue.service import Target
 from llm_service.dialects import Dialect
 from llm_service.errors import ProviderError
@@ -40,7 +43,9 @@ class Attempt:
     begun: bool = False
     """Whether the provider has taken the request."""
     said: int = 0
-    """Characters of the answer so far."""
+    """Bytes of the answer's words so far."""
+    sent: bool = False
+    """Whether the provider has the whole request."""
     dropped: list[str] = field(default_factory=list)
     """Fields of the request that it did not carry."""
     context: str | None = None
@@ -64,13 +69,25 @@ class Attempt:
             case UsageCounted(usage):
                 self.usage = usage
             case TextDelta(text) | RefusalDelta(text):
-                self.said += len(text)
+                self.said += size_of(text)
             case ReasoningDelta():
-                self.said += len(event.text)
+                self.said += size_of(event.text)
             case ToolCallDelta():
-                self.said += len(event.name) + len(event.arguments)
+                self.said += size_of(event.name) + size_of(event.arguments)
         if self.first_content_ms is None and bears_content(event):
             self.first_content_ms = ms
+
+    def send_completed(self) -> None:
+        self.sent = True
+
+    def estimated_usage(self, *, input_tokens: int) -> Usage:
+        """What is to be assumed where the provider did not count to the end: clients and the ledger are told the same.
+
+        `input_tokens` count where it told none.
+        """
+        counted = self.usage or Usage(input_tokens=input_tokens)
+        most = max(counted.output_tokens, said_tokens(self.said))
+        return msgspec.structs.replace(counted, output_tokens=most, estimated=True)
 
     def as_json(self) -> dict[str, Any]:
         """For the client of a failure."""

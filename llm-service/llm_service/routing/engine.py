@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from opentelemetry.context import Context
 
-from llm_service.canonical.events import Ended, Finished, Piece
+from llm_service.canonical.events import Ended, Finished, Piece, UsageCounted
 from llm_service.canonical.losses import Losses
 from llm_service.catalogue.service import Target
 from llm_service.config import Timeouts
@@ -162,7 +162,8 @@ async def _pieces(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> AsyncGene
             if piece is None:
                 break
             complete = _noted(piece, attempt, started) or complete
-            ended = any(isinstance(event, Ended) for event in piece.events)
+            if ended := any(isinstance(event, Ended) for event in piece.events):
+                break
             if committed:
                 yield piece
                 continue
@@ -171,13 +172,16 @@ async def _pieces(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> AsyncGene
                 committed = True
                 for early in held.pieces:
                     yield early
-        if ended:
-            await _let_close(pieces)
         if not complete:
             raise ProviderError(Kind.TRUNCATED, f"{provider.name} ended its answer before it was complete.")
-    if not committed:  # an assured answer; or a complete one without a word, which is an answer too
-        for early in held.pieces:
-            yield early
+        if not committed:  # an assured answer; or a complete one without a word, which is an answer too
+            for early in held.pieces:
+                yield early
+        if attempt.usage is None:
+            yield _estimated(attempt, ingress)
+        if piece is not None:
+            yield piece
+            await _let_close(pieces)
 
 
 @dataclass(slots=True)
@@ -207,6 +211,12 @@ def _noted(piece: Piece, attempt: Attempt, started: float) -> bool:
     return complete
 
 
+def _estimated(attempt: Attempt, ingress: Ingress) -> Piece:
+    """What stands in the place of the usage that a provider has not told: all that tell it further tell the same."""
+    attempt.usage = attempt.estimated_usage(input_tokens=ingress.tokens_for(attempt.target.provider.dialect))
+    return Piece(b"", (UsageCounted(attempt.usage),))
+
+
 def _must_commit(held: _Held, attempt: Attempt, *, assured: bool) -> bool:
     """Raises ProviderError for an assured answer without end."""
     if assured:
@@ -228,5 +238,6 @@ def _call(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> Call:
         connect_timeout=timeouts.connect,
         key=turn.key,
         max_output_tokens=turn.attempt.target.facts.max_output_tokens,
+        on_sent=turn.attempt.send_completed,
         losses=losses,
     )

@@ -43,4 +43,6 @@ def render_usage(usage: Usage) -> Json:
     }
     if usage.reasoning_tokens:
         told["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if usage.estimated:
+        told["estimated"] = True
     return told

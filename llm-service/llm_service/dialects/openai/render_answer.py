@@ -173,13 +173,14 @@ def render_usage(usage: Usage) -> Json:
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
     completion = {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.output_audio_tokens}
-    return {
+    told = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": prompt,
         "completion_tokens_details": completion,
     }
+    return {**told, "estimated": True} if usage.estimated else told
 
 
 def _call(piece: ToolCallDelta) -> Json:
