@@ -5,10 +5,11 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_gateway.forwarded import Networks, locate
+from api_gateway.forwarded import locate
 from api_gateway.metrics import METHODS, Metrics
 from api_gateway.security_headers import SecurityHeaders
 from api_gateway.upstreams import find_route
+from shared.networks import Networks
 
 OWN = "gateway"
 """The route of what no service answers: our own pages, and paths that lead nowhere."""

@@ -8,12 +8,11 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api_gateway import health, metrics, openapi
+from api_gateway import health, openapi
 from api_gateway.admission import Admission
 from api_gateway.authentication import Authentication
 from api_gateway.edge import Edge
 from api_gateway.exchanged import ExchangedTokens
-from api_gateway.forwarded import Networks
 from api_gateway.metrics import Metrics
 from api_gateway.openapi import MergedDocument, mount_docs_files
 from api_gateway.proxy import Proxy
@@ -24,6 +23,8 @@ from api_gateway.settings import Settings
 from api_gateway.upstreams import SERVICES
 from api_gateway.welcome import router as welcome
 from shared.clients.auth import identity
+from shared.metrics import router as metrics_router
+from shared.networks import Networks
 from shared.refusals import COUNTER
 from shared.service import create_service
 
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The only door",
         settings=settings,
         lifespan=lifespan,
-        routers=[welcome, openapi.router, metrics.router],
+        routers=[welcome, openapi.router, metrics_router],
         health_router=health.router,
         openapi_url=None,
         middleware=[*_edge(settings, measured), *_cors(settings), _proxy(settings)],

@@ -1,26 +1,18 @@
-"""What the gateway counts, and `GET /metrics`, where it tells."""
+"""What the gateway counts."""
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-from api_gateway.forwarded import PEER, Networks, came_directly
 from api_gateway.rate_limit import Decision, RateLimiter
-from shared.errors import NotFound
+from shared.metrics import Histogram
 from shared.refusals import REASONS
 
 PREFIX = "synapscale_gateway"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-router = APIRouter(include_in_schema=False)
 
 
 class Metrics(Collector):
@@ -35,7 +27,7 @@ class Metrics(Collector):
         self.registry.register(self)
         self.authenticated = dict.fromkeys(("accepted", "refused", "unavailable"), 0)
         self._requests: dict[tuple[str, str, int], int] = {}
-        self._seconds: dict[str, _Seconds] = {}
+        self._seconds: dict[str, Histogram] = {}
         self._decisions = {
             (name, outcome): 0
             for name in ("principal", "key", "address", "login")
@@ -61,7 +53,7 @@ class Metrics(Collector):
         self._requests[key] = self._requests.get(key, 0) + 1
         taken = self._seconds.get(route)
         if taken is None:
-            taken = self._seconds[route] = _Seconds()
+            taken = self._seconds[route] = Histogram(BUCKETS)
         taken.add(seconds)
 
     def collect(self) -> Iterator[Metric]:
@@ -94,39 +86,8 @@ class Metrics(Collector):
         )
 
 
-class _Seconds:
-    """How long the requests of one route took."""
-
-    __slots__ = ("_counts", "sum")
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
-        self.sum = 0.0
-
-    def add(self, seconds: float) -> None:
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
-        self.sum += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Each with all that took as long or less."""
-        return list(zip((*map(floatToGoString, BUCKETS), "+Inf"), accumulate(self._counts), strict=True))
-
-
 def _counter(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
     family = CounterMetricFamily(f"{PREFIX}_{name}", documentation, labels=[label])
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
-
-
-async def watcher(request: Request) -> None:
-    """Lets only those pass who may look: a direct connection from a network in SYNAPSCALE_METRICS_FROM."""
-    allowed: Networks = request.state.metrics_from
-    if request.scope.get(PEER, "") not in allowed or not came_directly(request.scope):
-        raise NotFound
-
-
-@router.get("/metrics")
-async def read_metrics(request: Request, _: Annotated[None, Depends(watcher)]) -> Response:
-    metrics: Metrics = request.state.metrics
-    return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -2,12 +2,12 @@
 
 from pydantic import Field, field_validator
 
-from api_gateway.forwarded import Networks
 from api_gateway.rate_limit import HIGHEST
-from shared.settings import ServiceSettings
+from shared.networks import Networks
+from shared.settings import WatchedSettings
 
 
-class Settings(ServiceSettings):
+class Settings(WatchedSettings):
     """The gateway's own, beside what every service reads."""
 
     cors_origins: str = Field("", description="origins that browsers may call from, comma separated; * for any")
@@ -22,9 +22,6 @@ class Settings(ServiceSettings):
         60, ge=0, le=HIGHEST, description="logins and registrations of an address; 0: no limit"
     )
     trusted_proxies: str = Field("", description="networks whose X-Forwarded-For is believed, comma separated")
-    metrics_from: str = Field(
-        "127.0.0.0/8,::1", description="networks that may read /metrics, comma separated, or `none`"
-    )
 
     @field_validator("redis_url")
     @classmethod
@@ -33,9 +30,9 @@ class Settings(ServiceSettings):
             raise ValueError("must be a Redis address: redis://user:password@host:6379/0")
         return url
 
-    @field_validator("trusted_proxies", "metrics_from")
+    @field_validator("trusted_proxies")
     @classmethod
-    def _are_networks(cls, listed: str) -> str:
+    def _trusts_networks(cls, listed: str) -> str:
         listed = "" if listed.strip().lower() == "none" else listed
         Networks(listed)
         return listed

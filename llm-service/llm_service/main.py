@@ -23,12 +23,15 @@ from llm_service.counting.service import TokenCounts
 from llm_service.embeddings.service import EmbeddingService
 from llm_service.ledger.writer import Ledger
 from llm_service.limits.service import Limits
+from llm_service.metrics import Metrics
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.observed import Observed
 from llm_service.settings import Settings, environment
 from shared import drain
 from shared.clients.auth import identity
 from shared.database import database
+from shared.metrics import router as metrics_router
+from shared.networks import Networks
 from shared.service import create_service
 
 
@@ -51,7 +54,9 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             ledger = await closing.enter_async_context(Ledger(sessions, directory=settings.spill_dir).running())
             lease = timedelta(seconds=settings.llm_lease_seconds)
             limits = await closing.enter_async_context(Limits(sessions, lease=lease).running())
-            accounts = Accounts(ledger, limits)
+            measured = Metrics(lambda: live.current, observed)
+            measured.watch(ledger)
+            accounts = Accounts(ledger, limits, count=measured.count)
             closing.callback(drain.on_begin(accounts.process_ends))
             store = RedisStore(settings.redis_url) if settings.redis_url else MemoryStore()
             closing.push_async_callback(store.close)
@@ -67,6 +72,8 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
                 "sessions": sessions,
                 "needs_database": False,  # completions go on; limits, and reading usage, wait for it
                 "ledger": ledger,
+                "metrics": measured,
+                "metrics_from": Networks(settings.metrics_from),
                 "limits": limits,
                 "secret": settings.root_secret(),
             }
@@ -90,6 +97,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             request_routes.router,
             usage_routes.router,
             limit_routes.router,
+            metrics_router,
         ],
     )
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import Field, field_validator
 
-from shared.settings import ServiceSettings
+from shared.settings import WatchedSettings
 
 
-class Settings(ServiceSettings):
+class Settings(WatchedSettings):
     """Completions go on without the database; what they use waits in `spill_dir`."""
 
     llm_config: Path = Field(Path("config/llm.yaml"), description="providers, models and routes")

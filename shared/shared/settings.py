@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
+from shared.networks import Networks
 from shared.secrets import kept_secret, stored_secret
 
 PLACEHOLDERS = re.compile(
@@ -86,6 +87,21 @@ class ServiceSettings(BaseSettings):
     def root_secret(self) -> str:
         """What is set, or what development generated in the data directory (and generates here if it has not yet)."""
         return self.secret_key or stored_secret(self.data_dir, "secret_key")
+
+
+class WatchedSettings(ServiceSettings):
+    """Of a service that has `/metrics`."""
+
+    metrics_from: str = Field(
+        "127.0.0.0/8,::1", description="networks that may read /metrics, comma separated, or `none`"
+    )
+
+    @field_validator("metrics_from")
+    @classmethod
+    def _are_networks(cls, listed: str) -> str:
+        listed = "" if listed.strip().lower() == "none" else listed
+        Networks(listed)
+        return listed
 
 
 def is_weak(secret: str | None, *, shortest: int) -> bool:

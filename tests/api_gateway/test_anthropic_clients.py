@@ -35,7 +35,8 @@ async def door_to_anthropic(database_url: str, directory: Path) -> AsyncIterator
     """The gateway, auth-service and llm-service as they are, over a stub of Anthropic."""
     async with stubbed(HELLO) as stub:
         config = directory / "llm.yaml"
-        config.write_text(yaml.safe_dump({"providers": {"anthropic": stub_row(stub)}}))
+        row = stub_row(stub, models=("claude-sonnet-5", "claude-opus-5"))
+        config.write_text(yaml.safe_dump({"providers": {"anthropic": row}}))
         given: dict[str, Any] = {"secret_key": SECRET, "data_dir": directory, "log_level": "error"}
         auth = InProcessUpstream(
             "auth", app=create_auth(AuthSettings(database_url=database_url, admin_password=ADMIN_PASSWORD, **given))

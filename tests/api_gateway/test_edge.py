@@ -7,8 +7,9 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 
-from api_gateway.forwarded import Networks, client_behind, limited_as
+from api_gateway.forwarded import client_behind, limited_as
 from api_gateway.settings import Settings
+from shared.networks import Networks
 from shared.upstreams import InProcessUpstream
 from tests.api_gateway.conftest import Gateway, gateway_over, silent_service
 from tests.api_gateway.puppet import Puppet

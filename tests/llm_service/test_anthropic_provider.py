@@ -1,6 +1,7 @@
 """Anthropic as a provider: its wire below, OpenAI's or its own above."""
 
 import json
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -231,10 +232,11 @@ async def test_when_to_come_back_is_told_of_lists_and_counts_too() -> None:
     asked = CompletionRequest(model="claude-sonnet-5", messages=(Message(role="user", parts=(Text("x"),)),))
     async with AnthropicSimulator() as sim:
         one = AnthropicProvider("a", base_url=sim.base_url, keys=Keys([ApiKey("k", sim.api_key)]), models=())
-        for path, asking_sdk in (
-            ("/models", one.list_models),
-            ("/count_tokens", partial(one.count_tokens, asked, key=None)),
-        ):
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "/models": one.list_models,
+            "/count_tokens": partial(one.count_tokens, asked, key=None),
+        }
+        for path, asking_sdk in calls.items():
             sim.faults.append(Fault("status", status=429, headers={"retry-after": "30"}, path=path))
             with pytest.raises(ProviderError) as failed:
                 await asking_sdk()

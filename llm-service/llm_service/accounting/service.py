@@ -29,8 +29,10 @@ MOST_LOWERINGS = 3
 class Accounts:
     """Opens an account for each request. One per process."""
 
-    def __init__(self, ledger: Ledger, limits: Limits) -> None:
+    def __init__(self, ledger: Ledger, limits: Limits, *, count: Callable[[RequestRecord], None]) -> None:
+        """`count` is told of each request that has ended."""
         self._ledger = ledger
+        self._count = count
         self._limits = limits
         self._stopping = False
 
@@ -53,15 +55,20 @@ class Accounts:
         return "interrupted" if result == "cancelled" and self._stopping else result
 
     async def close(self, entry: Entry, *, wait: bool) -> None:
-        self._limits.let_go(entry.id)
+        self._is_over(entry)
         if wait and entry.reserved:
             await self._ledger.written(entry)
         else:
             self._ledger.append(entry)
 
     def close_now(self, entry: Entry) -> None:
-        self._limits.let_go(entry.id)
+        self._is_over(entry)
         self._ledger.append(entry)
+
+    def _is_over(self, entry: Entry) -> None:
+        self._limits.let_go(entry.id)
+        if entry.record is not None:
+            self._count(entry.record)
 
     async def _reserve(self, account: "Account", worst: WorstCase) -> None:
         """What the request may use at most; where that does not fit, and the client leaves it to us how long an answer

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 import structlog
@@ -119,6 +120,15 @@ class Catalogue:
         if found is None or not found.steps:
             raise self.not_found(name)
         return found
+
+    @cached_property
+    def configured(self) -> frozenset[tuple[str, str]]:
+        """Provider and model of each target that the file names."""
+        named = {(one.name, model) for one in self.providers.values() for model in one.models}
+        deployed = {(row.provider, row.model) for row in self.config.deployments.values()}
+        found = [found for name in self.config.routes if (found := self._find(name)) is not None]
+        chained = {option.target for one in found for step in one.steps for option in step}
+        return frozenset(named | deployed | {(target.provider.name, target.model) for target in chained})
 
     def not_found(self, name: str) -> ModelNotFound:
         return ModelNotFound(name, known=[model.id for model in self._models()])

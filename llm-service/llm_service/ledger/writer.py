@@ -78,6 +78,16 @@ class Ledger:
         return time.monotonic() - self._queue[0].since if self._queue else 0.0
 
     @property
+    def waiting(self) -> int:
+        """Entries in memory."""
+        return len(self._queue)
+
+    @property
+    def spilled(self) -> int:
+        """Entries of this process that wait on disk."""
+        return self._spill.waiting
+
+    @property
     def problem(self) -> str | None:
         """For health: usage that is not in the database yet, or never will be."""
         told = []
