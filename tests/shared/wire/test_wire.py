@@ -122,6 +122,15 @@ async def test_headers_keep_their_order_and_lose_their_case() -> None:
         assert answer.complete
 
 
+async def test_trailers_are_dropped_and_no_headers_of_the_next_answer() -> None:
+    async with wired(answering(TRAILERS)) as (wire, server):
+        for _ in range(2):
+            answer = await wire.send(POST, b"", connect_timeout=5)
+            assert await answer.body(5, 5) == b"hello"
+            assert answer.headers == [(b"transfer-encoding", b"chunked")]
+        assert server.opened == 1
+
+
 @pytest.mark.parametrize("size", [0, 1, 65536, 65537, 3_000_000])
 async def test_a_request_arrives_as_it_was_given(size: int) -> None:
     got: list[tuple[bytes, bytes]] = []
