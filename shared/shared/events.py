@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 
-class Usage(msgspec.Struct, kw_only=True, frozen=True):
+class Usage(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Tokens as the provider counted them; `estimated` where it did not say.
 
     `input_tokens` and `output_tokens` are all there are; the others say how many of them are of a kind that is priced
@@ -32,7 +32,7 @@ class Usage(msgspec.Struct, kw_only=True, frozen=True):
         return self.input_tokens + self.output_tokens
 
     def as_json(self) -> dict[str, Any]:
-        return {**msgspec.to_builtins(self), "total_tokens": self.total_tokens}
+        return {**msgspec.structs.asdict(self), "total_tokens": self.total_tokens}
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="type"):

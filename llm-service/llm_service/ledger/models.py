@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, PrimaryKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llm_service.tables import Base, Moment, Tokens, Usd, Word
@@ -25,7 +25,7 @@ class _Spent:
 
 
 class LedgerRequest(_Spent, Base):
-    """What its attempts spent together. Ids are UUIDv7, so the primary key is in the order of time.
+    """What its attempts spent together. Ids are UUIDv7, so the primary key of each organization is in the order of time.
 
     `model` and `provider` answered; they are empty where nobody did. `cost_usd` is null where a price is unknown.
     `result`: completed, failed, cancelled (the client left), interrupted (the process stopped), lost (the process was
@@ -34,12 +34,11 @@ class LedgerRequest(_Spent, Base):
 
     __tablename__ = "requests"
     __table_args__ = (
-        Index(None, "organization_id", "id"),
+        PrimaryKeyConstraint("organization_id", "id"),
         Index(None, "organization_id", "user_id", "id"),
-        Index("ix_requests_created_at", "created_at", postgresql_using="brin"),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID]
     organization_id: Mapped[Word]
     user_id: Mapped[Word]
     session_id: Mapped[Word]
@@ -104,7 +103,10 @@ class _Sums(_Spent):
 
 
 class _SumsOfUsers(_Sums):
-    """The same, apart for each user and key: many more rows, which is why there are both. An empty key is a login."""
+    """The same, apart for each user and key: many more rows, which is why there are both. An empty key is a login.
+
+    Users stand before models in the primary keys (migration 0006): one user's rows of a day are beside each other.
+    """
 
     user_id: Mapped[Word] = mapped_column(primary_key=True)
     key_id: Mapped[Word] = mapped_column(primary_key=True)
@@ -124,3 +126,7 @@ class UserUsageHour(_SumsOfUsers, Base):
 
 class UserUsageDay(_SumsOfUsers, Base):
     __tablename__ = "user_usage_days"
+
+
+class UserUsageMonth(_SumsOfUsers, Base):
+    __tablename__ = "user_usage_months"

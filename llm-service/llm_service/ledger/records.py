@@ -1,6 +1,6 @@
 """What the ledger is told, in the form in which it waits: in memory, in a file, and as JSON for PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -18,8 +18,10 @@ SUMS = ("requests", "failed", "cached", "attempts", "estimated", "unpriced", "co
 """What is added up, by hour and by day."""
 LONGEST_WORD = 512
 
+_encoder = msgspec.json.Encoder()
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row of `llm.attempts`; `cost_usd` is None where the price is unknown."""
 
     number: int
@@ -36,7 +38,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_content_ms: float | None = None
 
 
-class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row of `llm.requests` with its attempts; written twice, it counts once."""
 
     id: UUID
@@ -61,7 +63,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> Usage:
-        return _sum([attempt.usage for attempt in self.attempts])
+        return self.attempts[0].usage if len(self.attempts) == 1 else _sum([one.usage for one in self.attempts])
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -81,47 +83,43 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     record: RequestRecord | None = None
     reserved: bool = False
 
-    def settlement(self) -> Mapping[str, Any]:
+    def settlement(self) -> "Settlement":
         if self.record is None:
-            return {"id": self.id, "usd": Decimal(0), "tokens": 0}
-        return {"id": self.id, "usd": self.record.cost_usd, "tokens": self.record.usage.total_tokens}
+            return Settlement(id=self.id, usd=Decimal(0), tokens=0)
+        return Settlement(id=self.id, usd=self.record.cost_usd, tokens=self.record.usage.total_tokens)
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What `llm.settle` is told; where `usd` is not known, what was reserved counts."""
+
+    id: UUID
+    usd: Decimal | None
+    tokens: int
 
 
 def new_record_id() -> UUID:
     return UUID(hex=uuid7_hex())
 
 
-def request_rows(records: Sequence[RequestRecord]) -> list[dict[str, Any]]:
-    return [
-        {**_columns(record, but=("attempts",)), **_spent(record.usage), "cost_usd": record.cost_usd}
-        for record in records
-    ]
+def encoded(told: Any) -> bytes:
+    """JSON that PostgreSQL takes: its text has no NUL, and UTF-8 no half of a character. Who made them up is not told."""
+    try:
+        written = _encoder.encode(told)
+    except UnicodeEncodeError:
+        return _encoder.encode(_clean(told))
+    return _encoder.encode(_clean(told)) if b"\\u0000" in written else written
 
 
-def attempt_rows(records: Sequence[RequestRecord]) -> list[dict[str, Any]]:
-    return [
-        {
-            **_columns(attempt, but=("usage",)),
-            **_spent(attempt.usage),
-            "request_id": record.id,
-            "organization_id": record.organization_id,
-        }
-        for record in records
-        for attempt in record.attempts
-    ]
-
-
-def _columns(record: msgspec.Struct, *, but: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _storable(getattr(record, name)) for name in record.__struct_fields__ if name not in but}
-
-
-def _storable(value: Any) -> Any:
-    """PostgreSQL's text has no NUL; what a client or provider made up must not keep a row from being written."""
-    return value.replace("\0", "")[:LONGEST_WORD] if isinstance(value, str) else value
-
-
-def _spent(usage: Usage) -> dict[str, Any]:
-    return msgspec.structs.asdict(usage)
+def _clean(told: Any) -> Any:
+    match told:
+        case str():
+            return told.replace("\0", "").encode(errors="replace").decode()
+        case list() | tuple():
+            return [_clean(one) for one in told]
+        case msgspec.Struct():
+            return {name: _clean(getattr(told, name)) for name in told.__struct_fields__}
+        case _:
+            return told
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

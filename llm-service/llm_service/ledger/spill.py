@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from llm_service.ledger.records import Entry
+from llm_service.ledger.records import Entry, encoded
 from shared.ids import uuid7_hex
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,6 @@ SUFFIX = ".jsonl"
 REJECTED = "rejected.txt"
 """Entries that PostgreSQL refuses for what they are; kept for a human to look at."""
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
 
 
@@ -61,7 +60,7 @@ class SpillFile:
 
     def append(self, entries: Sequence[Entry]) -> None:
         """On disk when it returns. Raises OSError."""
-        lines = memoryview(b"".join(_encoder.encode(entry) + b"\n" for entry in entries))
+        lines = memoryview(b"".join(encoded(entry) + b"\n" for entry in entries))
         while lines:
             lines = lines[os.write(self._descriptor, lines) :]
         os.fsync(self._descriptor)
@@ -113,7 +112,7 @@ class Spill:
         """Raises OSError."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._directory / REJECTED).open("ab") as file:
-            file.write(_encoder.encode(entry) + b"\t" + why.replace("\n", " ").encode() + b"\n")
+            file.write(encoded(entry) + b"\t" + why.replace("\n", " ").encode() + b"\n")
 
     def close(self) -> int:
         """Gives the file up, to be replayed by anyone; what is stored from now on goes to another.

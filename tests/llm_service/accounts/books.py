@@ -54,8 +54,8 @@ async def assert_sums_agree(database_url: str) -> None:
         "SELECT (SELECT count(*) FROM llm.requests) requests, count(*) attempts, coalesce(sum(cost_usd), 0) cost, "
         "coalesce(sum(input_tokens + output_tokens), 0) tokens FROM llm.attempts",
     )
-    for table in ("usage_hours", "usage_days", "user_usage_hours", "user_usage_days"):
-        summed = await rows(database_url, f"SELECT {told} FROM llm.{table}")  # one of four names
+    for table in ("usage_hours", "usage_days", "user_usage_hours", "user_usage_days", "user_usage_months"):
+        summed = await rows(database_url, f"SELECT {told} FROM llm.{table}")  # one of five names
         assert summed == single, (table, summed, single)
 
 
