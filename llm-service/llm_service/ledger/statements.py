@@ -36,7 +36,7 @@ def _inserted(table: _Table, rows: str) -> str:
     key = ", ".join(_key(table))
     added = ", ".join(f"{name} = u.{name} + excluded.{name}" for name in SUMS)
     return f"""INSERT INTO llm.{table.name} AS u ({key}, {", ".join(SUMS)})
-    {rows} ON CONFLICT ({key}) DO UPDATE SET {added}"""  # noqa: S608 # of names in this file
+    {rows} ON CONFLICT ({key}) DO UPDATE SET {added}"""  # of names in this file
 
 
 def _coarser(table: _Table) -> str:

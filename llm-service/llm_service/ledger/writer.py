@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from llm_service.ledger import repository
 from llm_service.ledger.records import Entry
 from llm_service.ledger.spill import Spill, SpillFile
-from shared.database import Sessions
+from shared.database import Sessions, ping
 
 log = structlog.get_logger(__name__)
 
@@ -208,6 +208,7 @@ class Ledger:
         wait = first
         while True:
             try:
+                await ping(self._sessions)  # which also opens the first connection before anybody needs it
                 waiting = await asyncio.to_thread(self._spill.close)
                 for path in await asyncio.to_thread(self._spill.left_behind):
                     await self._replay_file(path)

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from llm_service.usage.schemas import Usage, UsageFilter, as_csv
 from llm_service.usage.service import UsageService, columns_of
 from shared.auth import Principal, requires
-from shared.database import Session
 
 router = APIRouter(tags=["llm"])
 
@@ -19,8 +18,8 @@ DOCS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def usage_service(session: Session, reader: UsageReader) -> UsageService:
-    return UsageService(session, reader=reader)
+async def usage_service(request: Request, reader: UsageReader) -> UsageService:
+    return UsageService(request.state.sessions, reader=reader)
 
 
 UsageOf = Annotated[UsageService, Depends(usage_service)]

@@ -3,13 +3,12 @@
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from llm_service.ledger.readers import only_of
 from llm_service.ledger.records import SUMS
 from llm_service.usage.repository import COLUMNS, Narrowed, sum_usage
 from llm_service.usage.schemas import UsageFilter
 from shared.auth import Principal
+from shared.database import Sessions, autocommitting
 from shared.errors import Unprocessable
 from shared.money import plain
 
@@ -21,8 +20,8 @@ MOST_ROWS = 10_000
 class UsageService:
     """Admins see their organization's usage, others their own."""
 
-    def __init__(self, session: AsyncSession, *, reader: Principal) -> None:
-        self._session = session
+    def __init__(self, sessions: Sessions, *, reader: Principal) -> None:
+        self._autocommitting = autocommitting(sessions)
         self._reader = reader
 
     async def read(self, asked: UsageFilter) -> list[dict[str, Any]]:
@@ -34,20 +33,23 @@ class UsageService:
         by_day = "hour" not in groups and _midnight(since) == since and _midnight(until) == until
         if not by_day and until - since > timedelta(days=MOST_DAYS_BY_HOUR):
             raise Unprocessable(f"By the hour, and from or to within a day, at most {MOST_DAYS_BY_HOUR} days are told.")
-        rows = await sum_usage(
-            self._session,
-            Narrowed(user=asked.user, key=asked.key, model=asked.model, provider=asked.provider),
-            organization_id=self._reader.organization_id,
-            only_of=only_of(self._reader),
-            group_by=groups,
-            since=since,
-            until=until,
-            by_day=by_day,
-            limit=MOST_ROWS + 1,
-        )
+        async with self._autocommitting.connect() as connection:
+            rows = await sum_usage(
+                connection,
+                Narrowed(user=asked.user, key=asked.key, model=asked.model, provider=asked.provider),
+                organization_id=self._reader.organization_id,
+                only_of=only_of(self._reader),
+                group_by=groups,
+                since=since,
+                until=until,
+                by_day=by_day,
+                limit=MOST_ROWS + 1,
+            )
         if len(rows) > MOST_ROWS:
             raise Unprocessable(f"That would be more than {MOST_ROWS} rows: group by less, or ask for less time.")
-        return [{**row._mapping, "cost_usd": plain(row.cost_usd)} for row in rows]
+        for row in rows:
+            row["cost_usd"] = plain(row["cost_usd"])
+        return rows
 
 
 def groups_of(asked: UsageFilter) -> list[str]:
