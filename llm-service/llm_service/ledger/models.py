@@ -25,7 +25,7 @@ class _Spent:
 
 
 class LedgerRequest(_Spent, Base):
-    """What its attempts spent together. Ids are UUIDv7, so the primary key of each organization is in the order of time.
+    """What its attempts spent together. Ids are UUIDv7, so each organization's primary keys are in the order of time.
 
     `model` and `provider` answered; they are empty where nobody did. `cost_usd` is null where a price is unknown.
     `result`: completed, failed, cancelled (the client left), interrupted (the process stopped), lost (the process was

@@ -102,7 +102,7 @@ def new_record_id() -> UUID:
 
 
 def encoded(told: Any) -> bytes:
-    """JSON that PostgreSQL takes: its text has no NUL, and UTF-8 no half of a character. Who made them up is not told."""
+    """JSON that PostgreSQL takes: its text has no NUL, and UTF-8 no half of a character."""
     try:
         written = _encoder.encode(told)
     except UnicodeEncodeError:

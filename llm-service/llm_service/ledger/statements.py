@@ -49,7 +49,7 @@ def _coarser(table: _Table) -> str:
 
 
 def _all_summed(*, sign: str = "") -> str:
-    """Ends a statement that has `changed` requests and `tried` attempts: each line is read once, for the finest sums."""
+    """Ends a statement that has `changed` requests and `tried` attempts: lines are read once, for the finest."""
     tables = "".join(f", in_{table.name} AS (\n    {_coarser(table)})" for table in COARSER)
     return f"""lines AS (
     SELECT organization_id, created_at, user_id, key_id, model, provider,
@@ -71,15 +71,16 @@ def _all_summed(*, sign: str = "") -> str:
 
 
 def appending(told: str) -> str:
-    """`told` selects rows of `llm.told_request`. A request that is there already is not added again, to no sum either."""
+    """`told` selects rows of `llm.told_request`. A request that is there already is not added again."""
     tokens = ", ".join(TOKEN_KINDS)
+    answered = ", ".join(f"coalesce(left((a).{name}, {LONGEST_WORD}), '') AS {name}" for name in ANSWERED)
     spent = ", ".join(f"sum({name})::bigint AS {name}" for name in TOKEN_KINDS)
     return f"""
   WITH told AS MATERIALIZED ({told}
   ), one AS MATERIALIZED (
     SELECT id, left(organization_id, {LONGEST_WORD}) AS organization_id, unnest(attempts) AS a FROM told
   ), given AS MATERIALIZED (
-    SELECT id, organization_id, (a).number, {", ".join(f"coalesce(left((a).{w}, {LONGEST_WORD}), '') AS {w}" for w in ANSWERED)},
+    SELECT id, organization_id, (a).number, {answered},
       left((a).key, {LONGEST_WORD}) AS key, (a).result, left((a).error, {LONGEST_WORD}) AS error, (a).status,
       {", ".join(f"coalesce(((a).usage).{name}, 0) AS {name}" for name in TOKEN_KINDS)}, (a).cost_usd,
       coalesce(((a).usage).estimated, false) AS estimated, (a).first_content_ms, (a).total_ms, (a).created_at FROM one

@@ -59,7 +59,7 @@ async def sum_usage(
     same = "".join(f" AND {column} = ${number}" for number, (column, _) in enumerate(given, start=2))
     read = ", ".join(["starts_at", *(COLUMNS[name] for name in group_by if name in COLUMNS), *SUMS])
     rows = " UNION ALL ".join(
-        f"SELECT {read} FROM llm.{table} WHERE organization_id = $1{same} "
+        f"SELECT {read} FROM llm.{table} WHERE organization_id = $1{same} "  # noqa: S608 # of names and moments
         f"AND starts_at >= '{first:%Y-%m-%d %H:%MZ}' AND starts_at < '{last:%Y-%m-%d %H:%MZ}'"
         for table, first, last in spans
     )
