@@ -45,8 +45,9 @@ async def sum_usage(
     by_day: bool,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """In the order of the groups, of the user `only_of` alone where one is named. `by_day` reads the sums by day: `since` and
-    `until` are then whole days.
+    """In the order of the groups, of the user `only_of` alone where one is named.
+
+    `by_day` reads the sums by day: `since` and `until` are then whole days.
 
     One statement, with its moments written out: a plan for any time is seven times slower for a year, measured.
     """
