@@ -11,7 +11,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 unexport VIRTUAL_ENV # whichever environment is active, ours is .venv
 
-.PHONY: help up migrate doctor test lint types arch check audit bench clients-installed compose-test fmt snapshots requirements
+.PHONY: help up migrate doctor test lint types arch check audit bench bench-compare bench-parts profile clients-installed compose-test fmt snapshots requirements
 
 help:
 	@echo 'make up            install, then start the platform on http://localhost:8000'
@@ -21,7 +21,10 @@ help:
 	@echo 'make check         lint, types, architecture, requirements.txt, tests: what CI runs'
 	@echo 'make lint | types | arch | fmt'
 	@echo 'make audit         known vulnerabilities of what uv.lock names, as the package index tells'
-	@echo 'make bench         what identity, limits and usage cost, on this machine (minutes; fails on nothing)'
+	@echo 'make bench         how fast the platform is on this machine, and how it starts (minutes; fails on nothing)'
+	@echo 'make bench-compare the same beside other gateways, which it installs (needs nginx, wrk, Node)'
+	@echo 'make bench-parts   what identity, limits and usage cost'
+	@echo 'make profile       where the CPU of a completion goes (needs nginx, wrk, root)'
 	@echo 'make clients-installed  other people'"'"'s clients, in Python and Node, for the tests of tests/clients'
 	@echo 'make compose-test  the examples against containers (needs a container engine)'
 	@echo 'make snapshots     write the agreed API anew'
@@ -54,12 +57,23 @@ check: lint types arch .venv/installed-dev
 audit: .venv/installed-dev
 	@$(BIN)/python .ci/audit.py
 
-# Prints; docs/benchmarks.md says what to make of it.
+# They print, and fail on nothing; docs/benchmarks.md says what to make of it.
+COMPARE := PYTHONPATH=. $(BIN)/python -m benchmarks.compare
+
 bench: .venv/installed-dev
+	-@$(COMPARE) --peers '' --seconds 4 --scenario whole,streams,start
+
+bench-compare: .venv/installed-dev
+	-@$(COMPARE)
+
+bench-parts: .venv/installed-dev
 	-@PYTHONPATH=. $(BIN)/python benchmarks/identity.py
 	-@$(BIN)/python benchmarks/verified_token.py
 	-@PYTHONPATH=. $(BIN)/python benchmarks/usage.py
 	-@$(BIN)/pytest --quiet benchmarks/test_rate_limit_cost.py
+
+profile: .venv/installed-dev
+	-@PYTHONPATH=. $(BIN)/python benchmarks/profile_hot_path.py
 
 compose-test: .venv/installed-dev
 	$(BIN)/pytest tests/e2e -m compose
