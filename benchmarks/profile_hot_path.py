@@ -22,7 +22,7 @@ from benchmarks.compare.ours import STANDALONE
 from benchmarks.compare.processes import watching
 from benchmarks.compare.providers import streams, whole_answers
 from benchmarks.compare.streamed import streams_of
-from benchmarks.compare.tools import CACHE, Missing, free_port, need, python_environment
+from benchmarks.compare.tools import CACHE, Missing, clean_up_when_told_to_end, free_port, need, python_environment
 from benchmarks.compare.whole import whole_answers_of
 
 PY_SPY = "py-spy==0.4.1"
@@ -32,7 +32,8 @@ OURS = ("api_gateway", "llm_service", "auth_service", "chat_service", "shared", 
 THIRD = (
     "uvicorn", "starlette", "fastapi", "httpx2", "httpcore2", "httpcore", "asyncpg", "sqlalchemy", "pydantic",
     "pydantic_settings", "structlog", "prometheus_client", "opentelemetry", "msgspec", "anyio", "h11", "httptools",
-    "jwt", "pyreqwest", "uvloop", "openai", "logging", "asyncio", "contextlib", "re", "email", "json", "ssl", "contextvars",
+    "jwt", "pyreqwest", "uvloop", "openai", "logging", "asyncio", "contextlib", "re", "email", "json", "ssl",
+    "contextvars",
 )  # fmt: skip
 STANDARD = re.compile(r"lib/python3\.\d+/(?P<module>.+)\.py$")
 EVENT_LOOP = "launcher.one_process:serve"
@@ -146,6 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--raw", type=Path, help="where py-spy's folded stacks stay, for flame graphs")
     parser.add_argument("--most", type=int, default=60)
     arguments = parser.parse_args()
+    clean_up_when_told_to_end()
     try:
         need("nginx", "wrk")
         profile(

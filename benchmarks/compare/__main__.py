@@ -24,7 +24,7 @@ from benchmarks.compare.peers import PEERS
 from benchmarks.compare.scenarios import SCENARIOS, Scenario, measure
 from benchmarks.compare.start import measure_start
 from benchmarks.compare.tables import Results, about, show, show_head, show_results
-from benchmarks.compare.tools import CACHE, Missing, free_port, need
+from benchmarks.compare.tools import CACHE, Missing, clean_up_when_told_to_end, free_port, need
 
 OURS: dict[str, Ours] = {"standalone": STANDALONE, "distributed": DISTRIBUTED}
 DEFAULT_SCENARIOS = ",".join(SCENARIOS)
@@ -111,6 +111,7 @@ if __name__ == "__main__":
     parser.add_argument("--parts", default=",".join(scaling.PARTS), help=f"of scaling: {', '.join(scaling.PARTS)}")
     parser.add_argument("--seconds", type=float, default=6, help="of each load")
     parser.add_argument("--json", help="a file for the figures")
+    clean_up_when_told_to_end()
     try:
         main(parser.parse_args())
     except Missing as missing:

@@ -32,8 +32,11 @@ class Endpoint:
 class Gateway(Protocol):
     """Something that can be started in front of a provider."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
 
     def install(self, cache: Path) -> None:
         """On first use; nothing afterwards. Raises Missing where it cannot."""

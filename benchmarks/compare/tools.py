@@ -1,14 +1,13 @@
 """Programs and places that the harness needs: nginx and wrk, a cache for the peers, ports, waiting for a port."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-import psutil
 
 from launcher.ports import is_free
 
@@ -40,6 +39,11 @@ def free_port() -> int:
         if is_free("127.0.0.1", port):
             return port
     raise Missing(f"There is no free port between {FIRST_PORT} and {LAST_PORT}.")
+
+
+def clean_up_when_told_to_end() -> None:
+    """SIGTERM ends the harness as Ctrl-C does: with everything that it has started."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def run(command: Sequence[str | Path], *, cwd: Path | None = None) -> str:
@@ -74,7 +78,3 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], *, log: Path | No
         time.sleep(0.05)
     said = " ".join(log.read_text(errors="replace").splitlines()[-3:]) if log else ""
     raise Missing(f"{process.args!r} does not listen on port {port}. {said}")
-
-
-def process_of(child: subprocess.Popen[bytes]) -> psutil.Process:
-    return psutil.Process(child.pid)

@@ -72,4 +72,4 @@ def read(output: str) -> Whole:
 
 def percentile(output: str, of: int) -> float:
     found = re.search(rf"^\s+{of}%\s+([\d.]+)(us|ms|s|m)", output, re.MULTILINE)
-    return float(found[1]) * MILLISECONDS[found[2]] if found else 0.0
+    return round(float(found[1]) * MILLISECONDS[found[2]], 3) if found else 0.0
