@@ -102,6 +102,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
     "auth_service/users": {"names", "passwords", "password_policy"},  # how one is normalised, hashed, and refused
     "auth_service/tokens": {"issuer"},  # logins, API keys and grants have their tokens made in one place
     "llm_service/routing": {
+        "answering",
         "attempts",
         "breaker",
         "engine",

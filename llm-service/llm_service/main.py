@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 import llm_service.catalogue.routes as catalogue_routes
 import llm_service.completions.routes as completion_routes
@@ -30,6 +31,7 @@ from llm_service.settings import Settings, environment
 from shared import drain
 from shared.clients.auth import identity
 from shared.database import database
+from shared.express import Express
 from shared.metrics import router as metrics_router
 from shared.networks import Networks
 from shared.service import create_service
@@ -99,6 +101,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             limit_routes.router,
             metrics_router,
         ],
+        middleware=[Middleware(Express, roads=completion_routes.ROADS)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import msgspec
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -53,8 +54,8 @@ class _Counted:
         if usage.input_tokens or usage.output_tokens:
             self.heard.add(usage.input_tokens)
             self.said.add(usage.output_tokens)
-            for number, kind in enumerate(TOKEN_KINDS):
-                self.tokens[number] += getattr(usage, kind)
+            for number, tokens in enumerate(msgspec.structs.astuple(usage)[: len(TOKEN_KINDS)]):
+                self.tokens[number] += tokens
 
 
 class Metrics(Collector):

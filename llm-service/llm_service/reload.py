@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,25 @@ class _Edition:
     replaced: bool = field(default=False)
 
 
+class _Use:
+    """A request's hold on one edition."""
+
+    __slots__ = ("_edition", "_let_go")
+
+    def __init__(self, edition: _Edition, let_go: Callable[[_Edition], None]) -> None:
+        self._edition = edition
+        self._let_go = let_go
+
+    def __enter__(self) -> Catalogue:
+        self._edition.requests += 1
+        return self._edition.catalogue
+
+    def __exit__(self, *_: object) -> None:
+        self._edition.requests -= 1
+        if self._edition.replaced:
+            self._let_go(self._edition)
+
+
 class LiveCatalogue:
     """`use` gives a request one edition for all its life; a replaced one is closed when its last request has ended."""
 
@@ -58,15 +77,8 @@ class LiveCatalogue:
     def current(self) -> Catalogue:
         return self._edition.catalogue
 
-    @contextmanager
-    def use(self) -> Iterator[Catalogue]:
-        edition = self._edition
-        edition.requests += 1
-        try:
-            yield edition.catalogue
-        finally:
-            edition.requests -= 1
-            self._let_go(edition)
+    def use(self) -> "_Use":
+        return _Use(self._edition, self._let_go)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

@@ -8,7 +8,7 @@ from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest, Signature
 from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.errors import NotExpressible
-from tests.llm_service.test_anthropic_requests import again
+from tests.llm_service.test_anthropic_requests import again, readdressed
 
 Json = dict[str, Any]
 
@@ -229,4 +229,4 @@ def test_thoughts_go_back_to_those_who_signed_them_only() -> None:
     assert redacted.redacted == Signature(dialect="openai", value="hidden")  # type: ignore[union-attr]
     kept = [content[0], content[4]]
     assert again(ANTHROPIC.parse_request(body))["messages"][0]["content"] == kept
-    assert ANTHROPIC.readdress(body, model="m", stream=False)["messages"][0]["content"] == kept
+    assert readdressed(body)["messages"][0]["content"] == kept

@@ -24,7 +24,7 @@ MISTAKES: list[tuple[bytes | dict[str, Any], int, str]] = [
     (asking(routing={"deadline_ms": 0}), 422, "invalid_request"),
     (asking(routing={"deadline_ms": 86_400_001}), 422, "invalid_request"),
     (b'{"messages": [{}], "routing": {"deadline_ms": ' + b"9" * 400 + b"}}", 422, "invalid_request"),
-    (b'{"messages": [{"content": 1e400}]}', 400, "malformed_request"),
+    (b'{"messages": [{}], "routing": {"deadline_ms": 1e400}}', 400, "malformed_request"),
     (b'{"messages": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", 400, "malformed_request"),
     (asking(model="no-such-model"), 404, "model_not_found"),
     (asking(fallbacks=["no-such-model"]), 404, "model_not_found"),

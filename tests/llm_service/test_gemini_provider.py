@@ -242,9 +242,12 @@ async def test_a_whole_answer_is_asked_for_and_relayed_to_who_speaks_geminis_dia
     call = Call(ingress=ingress, model=MODEL, stream=False, connect_timeout=5, key=ApiKey("k", KEY))
     async with gemini(TEXT) as stub:
         gemini_provider = provider(stub)
-        async with gemini_provider.open(call) as pieces:
-            (piece,) = [piece async for piece in pieces]
+        incoming = await gemini_provider.open(call)
+        piece, nothing = await incoming.next(), await incoming.next()
+        await incoming.close()
         await gemini_provider.close()
+    assert piece is not None
+    assert nothing is None
     assert json.loads(piece.raw) == TEXT
     assert collected(piece.events).text == "A capital do Brasil é Brasília."
     assert stub.asked[0].path == f"/v1beta/models/{MODEL}:generateContent"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_service.routing.answering import MOST_HELD_BYTES
 from llm_service.routing.breaker import FAILURES
-from llm_service.routing.engine import MOST_HELD_BYTES
 from tests.llm_service.anthropic_wire import message, sse, stub_row, stubbed
 from tests.llm_service.serving import ANSWER, SURFACES, Json, asking, row, said, serving
 from tests.simulators.faults import Fault

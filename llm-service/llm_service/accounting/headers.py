@@ -1,5 +1,6 @@
 """What the headers of an answer tell of its making."""
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from llm_service.accounting.service import Account
@@ -16,8 +17,8 @@ def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
     target = committed.target
     answering = [attempt for attempt in account.attempts if attempt.purpose == "answer"]
     headers = {
-        "x-synapscale-model": quote(target.model, safe=READABLE),
-        "x-synapscale-provider": quote(target.provider.name, safe=READABLE),
+        "x-synapscale-model": _readable(target.model),
+        "x-synapscale-provider": _readable(target.provider.name),
         "x-synapscale-attempts": str(sum(attempt.result != "skipped" for attempt in answering)),
         "x-synapscale-fallback": "true" if answering and target is not answering[0].target else "false",
         "x-synapscale-overhead-ms": f"{account.overhead_ms:.1f}",
@@ -26,7 +27,7 @@ def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
     if account.cost_usd is not None:
         headers["x-synapscale-cost-usd"] = plain(account.cost_usd)
     if committed.dropped:
-        headers["x-synapscale-dropped"] = quote(", ".join(committed.dropped), safe=READABLE)
+        headers["x-synapscale-dropped"] = _readable(", ".join(committed.dropped))
     if committed.output_limit is not None:
         headers["x-synapscale-max-output-tokens"] = str(committed.output_limit)
     if committed.context:
@@ -36,3 +37,8 @@ def answer_headers(account: Account, committed: Attempt) -> dict[str, str]:
     if committed.age is not None:
         headers |= {"x-synapscale-cache": "hit", "age": str(int(committed.age))}
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _readable(name: str) -> str:
+    return quote(name, safe=READABLE)

@@ -3,12 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
 from llm_service.accounting.worst import Asked, WorstCase
 from llm_service.catalogue.service import Target
@@ -117,28 +115,33 @@ def payer_of(principal: Principal) -> Payer:
     )
 
 
-@dataclass(slots=True, eq=False)
 class Account:
-    """One request's. Leaving its block closes it, with what was observed; `complete` may do so before.
+    """One request's. Leaving its block closes it, with what was observed; `complete` may do so before."""
 
-    `cached` says that the answer came from our cache, once from `target`: then nothing was spent.
-    """
+    __slots__ = (
+        *("accounts", "asked", "attempts", "cached", "closed", "cost_usd", "created_at", "id", "most_output"),
+        *("overhead", "payer", "reserved", "started", "target"),
+    )
 
-    accounts: Accounts
-    asked: Asked
-    payer: Payer
-    attempts: list[Attempt]
-    id: UUID = field(default_factory=new_record_id)
-    started: float = field(default_factory=time.monotonic)
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    reserved: bool = False
-    most_output: int | None = None
-    """Tokens of one choice, where more would not have fitted into the limits: no target may be asked for more."""
-    cached: bool = False
-    target: Target | None = None
-    closed: bool = False
-    cost_usd: Decimal | None = None
-    """Known when the account is closed, if the price is."""
+    def __init__(self, accounts: Accounts, asked: Asked, payer: Payer, attempts: list[Attempt]) -> None:
+        self.accounts = accounts
+        self.asked = asked
+        self.payer = payer
+        self.attempts = attempts
+        self.id = new_record_id()
+        self.started = time.monotonic()
+        self.created_at = datetime.now(UTC)
+        self.reserved = False
+        self.most_output: int | None = None
+        """Tokens of one choice, where more would not have fitted into the limits: no target may be asked for more."""
+        self.cached = False
+        """Whether the answer came from our cache, once from `target`: then nothing was spent."""
+        self.target: Target | None = None
+        self.closed = False
+        self.cost_usd: Decimal | None = None
+        """Known when the account is closed, if the price is."""
+        self.overhead: float | None = None
+        """Of the closed account."""
 
     @property
     def name(self) -> str:
@@ -148,6 +151,8 @@ class Account:
     @property
     def overhead_ms(self) -> float:
         """Since the request came in, but for the time that providers took."""
+        if self.overhead is not None:
+            return self.overhead
         elapsed = (time.monotonic() - self.started) * 1000
         return round(max(0.0, elapsed - sum(_ms(attempt) for attempt in self.attempts)), 1)
 
@@ -185,7 +190,8 @@ class Account:
 
     def _entry(self, result: Result, *, error: str | None) -> Entry:
         elapsed_ms = (time.monotonic() - self.started) * 1000
-        attempts = tuple(self._attempt(number, result) for number in range(len(self.attempts)))
+        self.overhead = self.overhead_ms
+        attempts = tuple([self._attempt(number, result) for number in range(len(self.attempts))])
         answered = self.attempts[-1].target if self.attempts and result == "completed" else self.target
         record = RequestRecord(
             id=self.id,
@@ -204,7 +210,7 @@ class Account:
             cached=self.cached,
             first_content_ms=self._first_content_ms(),
             total_ms=elapsed_ms,
-            overhead_ms=self.overhead_ms,
+            overhead_ms=self.overhead,
             created_at=self.created_at,
             attempts=attempts,
         )

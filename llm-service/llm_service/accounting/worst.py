@@ -27,8 +27,8 @@ USEFUL_ANSWER = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request as far as it is paid for. `body` is the client's; `model` as the client names it; `count` tells its
-    tokens, about, as models of a provider that speaks a dialect count.
+    """A request as far as it is paid for. `body` reads the client's, which only limits ask for; `model` as the client
+    names it; `count` tells its tokens, about, as models of a provider that speaks a dialect count.
 
     `says` is whether tokens come back: none do for embeddings. Where it is `assured`, an attempt that is replaced may
     have said much. `summarizers` may be asked to summarize what a target has no room for.
@@ -38,7 +38,7 @@ class Asked:
     request_id: str
     model: str
     stream: bool
-    body: dict[str, Any]
+    body: Callable[[], dict[str, Any]]
     count: Callable[[Dialect | None], int]
     says: bool = True
     assured: bool = False
@@ -52,11 +52,11 @@ class WorstCase:
         self._asked = asked
         self._targets = targets
         self._priced = payer.policy.budget is not None
-        self._heard = estimated_tokens(asked.body)
+        self._heard = estimated_tokens(asked.body())
         self._longest = max((_longest(target) for target in targets), default=LONGEST_UNKNOWN)
         self.least = min(USEFUL_ANSWER, self._longest)
         """Tokens of one choice that an answer is given room for, if it is given any."""
-        self.open_ended = asked.says and not sets_output_limit(asked.body)
+        self.open_ended = asked.says and not sets_output_limit(asked.body())
         """Whether the client leaves it to us how long an answer may be."""
 
     def at(self, most_output: int | None) -> Worst:
@@ -85,7 +85,7 @@ class WorstCase:
         if not self._asked.says:
             return self._priced_at(target, said=0)
         longest = target.facts.max_output_tokens if most_output is None else min(most_output, _longest(target))
-        return self._priced_at(target, said=most_output_tokens(self._asked.body, longest=longest))
+        return self._priced_at(target, said=most_output_tokens(self._asked.body(), longest=longest))
 
     def _priced_at(self, target: Target, *, said: int) -> Worst:
         usd = Decimal(0)

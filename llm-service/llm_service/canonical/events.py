@@ -119,8 +119,8 @@ Event: TypeAlias = (
 def bears_content(event: Event) -> bool:
     """Whether the client has seen part of an answer once it has this: the attempt can then no longer be replaced."""
     match event:
-        case TextDelta(text) | RefusalDelta(text):
-            return bool(text)
+        case TextDelta() | RefusalDelta():
+            return bool(event.text)
         case ReasoningDelta() | ToolCallDelta() | MediaAdded() | NativeAdded():
             return True
         case _:

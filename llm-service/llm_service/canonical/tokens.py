@@ -76,6 +76,7 @@ SHORTEST_FILE = 4_096
 """Characters from which a text without white space is taken for one in base64."""
 
 
+WHOLE = frozenset({int, bool})
 BYTES_PER_TOKEN_SAID = 4
 """Of an answer, in UTF-8, that nobody has counted: cheap enough to be kept while it is said."""
 
@@ -92,8 +93,8 @@ def size_of(text: str) -> int:
 
 def believable(usage: Usage) -> bool:
     """Whether the numbers can be those of one request. Providers may say anything, and budgets are charged by it."""
-    told = [getattr(usage, name) for name in usage.__struct_fields__ if name != "estimated"]
-    return all(isinstance(number, int) and 0 <= number <= MOST_TOKENS for number in told)
+    told = msgspec.structs.astuple(usage)
+    return WHOLE.issuperset(map(type, told)) and min(told) >= 0 and max(told) <= MOST_TOKENS
 
 
 def text_tokens(text: str) -> int:

@@ -19,11 +19,12 @@ log = structlog.get_logger(__name__)
 
 FRESH_FOR = 300.0
 """Seconds after which the providers' own lists are asked for again."""
+MOST_FOUND = 2000
 AUTO = "auto"
 """Any model that can do it, where no route has this name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """A model at a provider."""
 
@@ -31,7 +32,7 @@ class Target:
     model: str
     facts: Facts = field(default=UNKNOWN, compare=False)
 
-    @property
+    @cached_property
     def name(self) -> str:
         return f"{self.provider.name}/{self.model}"
 
@@ -47,12 +48,18 @@ class Option:
 Steps = tuple[tuple[Option, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Resolved:
     """What a name stands for: the steps that are tried in order; `route` where the name is one's."""
 
     steps: Steps
     route: RouteConfig | None = None
+
+    @cached_property
+    def only(self) -> Target | None:
+        """Where there is nothing to choose."""
+        options = [option for step in self.steps for option in step]
+        return options[0].target if len(options) == 1 and not options[0].choice.when else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ class Listings:
     """What the providers say that they have. It outlives reloads for as long as a provider stays."""
 
     def __init__(self) -> None:
+        self.edition = 0
+        """Grows when a list changes."""
         self._listed: dict[Provider, tuple[str, ...]] = {}
         self._refreshed_at: dict[Provider, float] = {}
         self._refreshing = asyncio.Lock()
@@ -84,6 +93,7 @@ class Listings:
             stale = [one for one in able if now - self._refreshed_at.get(one, -FRESH_FOR) >= FRESH_FOR]
             for gone in self._listed.keys() - set(providers.values()):
                 del self._listed[gone], self._refreshed_at[gone]
+                self.edition += 1
             await asyncio.gather(*(self._ask(one) for one in stale))
 
     async def _ask(self, provider: Provider) -> None:
@@ -92,6 +102,7 @@ class Listings:
         self._listed.setdefault(provider, ())
         try:
             self._listed[provider] = await provider.list_models()
+            self.edition += 1
         except ProviderError as error:
             log.warning("provider does not list its models", provider=provider.name, error=error.message)
 
@@ -104,12 +115,17 @@ class Catalogue:
         self.providers = providers
         self._listings = listings
         self._overrides = {name: model.facts for name, model in config.models.items()}
+        self._found: dict[str, Resolved] = {}
+        """Names that were asked for, of the listings' edition."""
+        self._found_in = listings.edition
 
     async def resolve(self, name: str) -> Resolved:
         """A route's chain, a deployment, `provider/model`, or all that serve a model.
 
         Raises ModelNotFound, or Unavailable where no provider is configured at all.
         """
+        if (known := self._remembered(name)) is not None:
+            return known
         if not self.providers:
             raise Unavailable("No provider is configured: set a provider's key, as config/llm.yaml says.")
         if (found := self._find(name)) is None:
@@ -119,7 +135,15 @@ class Catalogue:
             found = Resolved(tuple(self._step(target) for target in self._configured()))
         if found is None or not found.steps:
             raise self.not_found(name)
+        self._found[name] = found
         return found
+
+    def _remembered(self, name: str) -> Resolved | None:
+        """Names come from clients: there is no more room for them than MOST_FOUND."""
+        if self._found_in != self._listings.edition or len(self._found) > MOST_FOUND:
+            self._found_in = self._listings.edition
+            self._found.clear()
+        return self._found.get(name)
 
     @cached_property
     def configured(self) -> frozenset[tuple[str, str]]:

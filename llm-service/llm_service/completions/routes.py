@@ -1,7 +1,7 @@
 """Completions, by the two protocols that clients speak: on `/v1/*` as the protocol's own SDKs expect them, on
 `/api/llm/*` with our stream."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,9 +17,10 @@ from llm_service.completions.writers import DialectWriter, NativeWriter, Writer
 from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.dialects.ingress import Ingress
 from llm_service.routing.spans import parent_of
-from shared.auth import Principal, requires
+from shared.auth import Principal, principal_of, requires
 from shared.disconnect import unless_client_leaves
 from shared.error_docs import ANTHROPIC_ERROR_DOCS, OPENAI_ERROR_DOCS
+from shared.express import Road
 from shared.request_id import request_id_of
 from shared.sse import EventStream
 
@@ -28,13 +29,16 @@ openai_router = APIRouter(tags=["openai clients"], responses=OPENAI_ERROR_DOCS)
 anthropic_router = APIRouter(tags=["anthropic clients"], responses=ANTHROPIC_ERROR_DOCS)
 
 
+INVOKES = "llm:invoke"
+
+
 async def completions(request: Request) -> Completions:
-    found: Completions = request.state.completions
+    found: Completions = request.scope["state"]["completions"]
     return found
 
 
 CompletionService = Annotated[Completions, Depends(completions)]
-LlmInvoker = Annotated[Principal, Depends(requires("llm:invoke"))]
+LlmInvoker = Annotated[Principal, Depends(requires(INVOKES))]
 
 
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
@@ -78,3 +82,25 @@ async def _answer(
         return EventStream(frames, headers=named, on_error=writer.fail)
     answer = await unless_client_leaves(request.scope, request.receive, service.whole(order))
     return Response(answer.body, headers={**named, **answer.headers}, media_type="application/json")
+
+
+Endpoint = Callable[[Request, Principal, Completions], Awaitable[Response]]
+
+
+def _road(endpoint: Endpoint) -> Road:
+    """What FastAPI would find out about the endpoint's parameters, written down."""
+
+    async def travel(request: Request) -> Response:
+        principal = await principal_of(request)
+        return await endpoint(request, principal.with_scope(INVOKES), await completions(request))
+
+    return travel
+
+
+ROADS = {
+    ("POST", "/api/llm/chat/completions"): _road(create_completion),
+    ("POST", "/v1/chat/completions"): _road(create_openai_completion),
+    ("POST", "/api/llm/messages"): _road(create_message),
+    ("POST", "/v1/messages"): _road(create_anthropic_message),
+}
+"""Where nearly all requests go."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -65,17 +65,20 @@ class Completions:
         """Raises what the client is to be told: ModelNotAllowed, ModelNotFound, LimitReached, RejectedRequest, …"""
         dialect = order.ingress.dialect
         async with self._run(order) as (account, committed, run):
-            answer, raw = Answer(), b""
+            relayed = committed.relays(dialect, stream=False)
+            answer, body = Answer(), b""
             try:
                 async for piece in run:
                     assert isinstance(piece, Piece)
-                    raw = piece.raw or raw
+                    if relayed:
+                        body = piece.raw or body
+                        continue
                     for event in piece.events:
                         answer.add(event)
             except ProviderError as error:
                 raise for_client(error, attempts=failures(order.attempts)) from error
-            relayed = committed.relays(dialect, stream=False)
-            body = raw if relayed else msgspec.json.encode(dialect.render_answer(answer))
+            if not relayed:
+                body = msgspec.json.encode(dialect.render_answer(answer))
             await account.complete()
         return WholeAnswer(body, answer_headers(account, committed))
 
@@ -111,92 +114,106 @@ class Completions:
         """
         with self._live.use() as catalogue:
             planned = await plan(order.ingress, catalogue, self._observed, policy=order.principal.policy)
-            async with (
-                await self._account(order, catalogue, planned) as account,
-                self._kept_or_asked(order, catalogue, planned, account.most_output) as (committed, run),
-            ):
-                if committed.age is not None:
-                    account.cached, account.target = True, committed.target
-                yield account, committed, run
+            context = _context(order.ingress, catalogue, planned)
+            async with await self._account(order, catalogue, planned, context) as account:
+                most_output = account.most_output
+                wanted = self._wanted(order, catalogue, planned, keeps=most_output is None)
+                asking = partial(self._asked, order, catalogue, planned, context, most_output)
+                async with asking() if wanted is None else self._cache.through(wanted, asking) as (committed, run):
+                    if committed.age is not None:
+                        account.cached, account.target = True, committed.target
+                    yield account, committed, run
 
-    async def _account(self, order: Order, catalogue: Catalogue, planned: Plan) -> Account:
+    async def _account(
+        self, order: Order, catalogue: Catalogue, planned: Plan, context: ContextConfig | None
+    ) -> Account:
         asked = Asked(
             principal=order.principal,
             request_id=order.request_id,
             model=order.ingress.model,
             stream=order.ingress.stream,
-            body=order.ingress.body,
+            body=lambda: order.ingress.body,
             count=order.ingress.tokens_for,
             assured=order.ingress.routing.assured,
-            summarizers=await self._summarizers(order, catalogue, planned),
+            summarizers=() if context is None else await self._summarizers(order, catalogue, context),
         )
         return await self._accounts.open(asked, planned.targets, order.attempts)
 
-    async def _summarizers(self, order: Order, catalogue: Catalogue, planned: Plan) -> tuple[Target, ...]:
-        wanted = _context(order.ingress, catalogue, planned)
-        if wanted is None or wanted.strategy != "summarize":
+    async def _summarizers(self, order: Order, catalogue: Catalogue, context: ContextConfig) -> tuple[Target, ...]:
+        if context.strategy != "summarize":
             return ()
         try:
-            resolved = await catalogue.resolve(wanted.summary_model or order.ingress.model)
+            resolved = await catalogue.resolve(context.summary_model or order.ingress.model)
         except ModelNotFound:
             return ()
         return tuple(option.target for step in resolved.steps for option in step)
 
-    def _kept_or_asked(
-        self, order: Order, catalogue: Catalogue, planned: Plan, most_output: int | None
-    ) -> AbstractAsyncContextManager[Opened]:
-        """Who may not use the model has been told so before, by the plan."""
+    def _wanted(self, order: Order, catalogue: Catalogue, planned: Plan, *, keeps: bool) -> Wanted | None:
+        """What may be answered from what is kept. Who may not use the model has been told so before, by the plan."""
         ingress, route = order.ingress, planned.route
-        asking = partial(self._asked, order, catalogue, planned, most_output)
         ttl = wanted_ttl(ingress, route.cache if route else None, catalogue.config.defaults.cache)
         if ttl is None:
-            return asking()
-        wanted = Wanted(
+            return None
+        return Wanted(
             key=key_of(ingress, planned.targets, organization_id=order.principal.organization_id),
             ttl=ttl,
             targets=planned.targets,
             dialect=ingress.dialect,
-            keeps=most_output is None,
+            keeps=keeps,
             longest_wait=min(LONGEST_WAIT, (ingress.routing.deadline_ms or math.inf) / 1000),
         )
-        return self._cache.through(wanted, asking)
 
-    @asynccontextmanager
-    async def _asked(
-        self, order: Order, catalogue: Catalogue, planned: Plan, most_output: int | None
-    ) -> AsyncGenerator[Opened]:
-        ingress, attempts = order.ingress, order.attempts
+    def _asked(
+        self,
+        order: Order,
+        catalogue: Catalogue,
+        planned: Plan,
+        context: ContextConfig | None,
+        most_output: int | None,
+    ) -> "_Asked":
         running = self._engine.run(
-            ingress,
+            order.ingress,
             planned,
-            attempts,
+            order.attempts,
             timeouts=catalogue.config.timeouts,
             parent=order.trace,
-            fitter=self._fitter(order, catalogue, planned),
+            fitter=None if context is None else self._fitter(order, catalogue, context),
             most_output=most_output,
         )
-        async with aclosing(running) as run:
-            try:
-                committed = await anext(run)
-            except AllFailed as failure:
-                raise refusal(attempts, catalogue, model=ingress.model) from failure
-            assert isinstance(committed, Attempt)
-            yield committed, run
+        return _Asked(running, order, catalogue)
 
-    def _fitter(self, order: Order, catalogue: Catalogue, planned: Plan) -> Fitter | None:
-        wanted = _context(order.ingress, catalogue, planned)
-        if wanted is None:
-            return None
+    def _fitter(self, order: Order, catalogue: Catalogue, context: ContextConfig) -> Fitter:
         summaries = Summaries(
             engine=self._engine,
             catalogue=catalogue,
             observed=self._observed,
             attempts=order.attempts,
-            model=wanted.summary_model or order.ingress.model,
+            model=context.summary_model or order.ingress.model,
             deadline=Deadline(deadline_of(order.ingress, catalogue.config.timeouts)),
             trace=order.trace,
         )
-        return Fitter(order.ingress, wanted, summaries.summarize)
+        return Fitter(order.ingress, context, summaries.summarize)
+
+
+class _Asked(AbstractAsyncContextManager[Opened]):
+    """The providers asked for an answer; leaving the block ends their work."""
+
+    def __init__(self, run: AsyncGenerator[Attempt | Piece], order: Order, catalogue: Catalogue) -> None:
+        self._run = run
+        self._order = order
+        self._catalogue = catalogue
+
+    async def __aenter__(self) -> Opened:
+        """Raises what the client is to be told where none has an answer."""
+        try:
+            committed = await anext(self._run)
+        except AllFailed as failure:
+            raise refusal(self._order.attempts, self._catalogue, model=self._order.ingress.model) from failure
+        assert isinstance(committed, Attempt)
+        return committed, self._run
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._run.aclose()
 
 
 def _context(ingress: Ingress, catalogue: Catalogue, planned: Plan) -> ContextConfig | None:

@@ -54,7 +54,7 @@ class DialectWriter(Writer):
 
     def __init__(self, ingress: Ingress) -> None:
         self._dialect = ingress.dialect
-        self._renderer = ingress.dialect.stream_renderer(ingress.body)
+        self._renderer = ingress.dialect.stream_renderer(ingress.answer_wishes)
         self._relays = False
 
     def begin(self, committed: Attempt) -> bytes:

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
+
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event, Piece
 from llm_service.canonical.losses import Losses
@@ -13,6 +15,8 @@ from shared.errors import DomainError
 from shared.http.frames import Frame
 
 Body = dict[str, Any]
+RawBody = dict[str, msgspec.Raw]
+"""A JSON object whose members are still as they came."""
 
 OURS = ("fallbacks", "routing", "drop_params", "cache", "context")
 """Fields of a request, in every dialect, that are for us and not for the provider."""
@@ -78,12 +82,8 @@ class Dialect(ABC):
         """Models that a request names for its provider to use beside or instead of its `model`."""
         return []
 
-    def with_output_limit(self, body: Body, tokens: int) -> Body:
-        """The same request for an answer of at most so many tokens, where the client sets no limit."""
-        return {**body, self.output_limit: tokens}
-
     @abstractmethod
-    def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
+    def readdress(self, fields: RawBody, *, model: str, stream: bool) -> Body:
         """The same request for another model of the same dialect: unknown fields survive, ours are removed."""
 
     @abstractmethod

@@ -8,12 +8,13 @@ import msgspec
 from llm_service.errors import Kind, ProviderError
 
 LONGEST_EXCERPT = 200
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 def json_object(data: str | bytes) -> dict[str, Any] | None:
     """None where it is none, whatever else a server may have sent."""
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        return _OBJECT.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -11,7 +11,7 @@ import msgspec
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import Audio, CompletionRequest, Document, Image, Part, ToolResult
 from llm_service.canonical.tokens import json_tokens, request_tokens
-from llm_service.dialects.base import Body, Dialect
+from llm_service.dialects.base import Body, Dialect, RawBody
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
 Need: TypeAlias = Literal["image", "audio", "document", "tools", "json_schema", "thinking"]
@@ -55,9 +55,9 @@ class CacheWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Peek(msgspec.Struct, frozen=True):
-    """What routing looks at. All other fields are the dialect's business."""
+    """What routing looks at. All other fields are the dialect's business, and messages are not looked into."""
 
-    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[dict[str, msgspec.Raw]], msgspec.Meta(min_length=1)]
     model: ModelName | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
@@ -81,8 +81,7 @@ class Ingress:
         self.headers = {name: value for name, value in (headers or {}).items() if name in dialect.headers}
         if wrong := [name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())]:
             raise MalformedRequest(f"The header {wrong[0]} must be plain ASCII.")
-        self.body = _object(raw)
-        self._peek = _peek(dialect.ours(self.body))
+        self._peek = _peeked(raw, dialect)
 
     @property
     def model(self) -> str:
@@ -91,6 +90,11 @@ class Ingress:
     @property
     def stream(self) -> bool:
         return bool(self._peek.stream)
+
+    @property
+    def answer_wishes(self) -> Body:
+        """What the request says of how a stream is to be told."""
+        return {"model": self._peek.model or "", "stream_options": self._peek.stream_options}
 
     @property
     def fallbacks(self) -> list[str] | None:
@@ -118,6 +122,16 @@ class Ingress:
     def cache(self) -> CacheWish | Literal[False] | None:
         """None leaves it to the route."""
         return self._peek.cache
+
+    @cached_property
+    def body(self) -> Body:
+        """All of it."""
+        return _object(self.raw)
+
+    @cached_property
+    def fields(self) -> RawBody:
+        """All of it, with no field looked into: what is only passed on need not be understood."""
+        return _FIELDS.decode(self.raw)
 
     @cached_property
     def canonical(self) -> CompletionRequest:
@@ -150,16 +164,20 @@ class Ingress:
     def with_output_limit(self, tokens: int) -> "Ingress":
         """The same request for an answer of at most so many tokens, where the client sets no limit."""
         other = copy(self)
-        other.body, other.limited = self.dialect.with_output_limit(self.body, tokens), True
+        field = self.dialect.output_limit
+        other.body = {**self.body, field: tokens}
+        other.fields = {**self.fields, field: msgspec.Raw(b"%d" % tokens)}
+        other.limited = True
         other.__dict__.pop("canonical", None)
         return other
 
     def with_messages(self, messages: list[Body]) -> "Ingress":
         """The same request with other messages, in the client's own words."""
         other = copy(self)
-        other.body = {**self.body, "messages": messages}
         for known in ("canonical", "needs", "tokens"):
             other.__dict__.pop(known, None)
+        other.body = {**self.body, "messages": messages}
+        other.fields = {**self.fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}
         return other
 
     def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:
@@ -168,7 +186,7 @@ class Ingress:
         Raises Unprocessable, NotExpressible.
         """
         if dialect is self.dialect:
-            return dialect.readdress(self.body, model=model, stream=stream)
+            return dialect.readdress(self.fields, model=model, stream=stream)
         request = msgspec.structs.replace(self.canonical, model=model)
         return dialect.render_request(request, stream=stream, losses=losses)
 
@@ -188,9 +206,24 @@ def _needs(request: CompletionRequest) -> Iterator[Need]:
         yield "thinking"
 
 
+_FIELDS = msgspec.json.Decoder(RawBody)
+_BODY = msgspec.json.Decoder(Body)
+_PEEK = msgspec.json.Decoder(Peek)
+
+
+def _peeked(raw: bytes, dialect: Dialect) -> Peek:
+    """Raises MalformedRequest, Unprocessable."""
+    try:
+        if not raw.isascii():
+            raw.decode()  # what is not looked into is not checked either
+        return _PEEK.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _peek(dialect.ours(_object(raw)))  # its own word for one of our fields, or a mistake that can be named
+
+
 def _object(raw: bytes) -> Body:
     try:
-        return msgspec.json.decode(raw, type=Body)
+        return _BODY.decode(raw)
     except RecursionError:
         raise MalformedRequest("The body is nested too deeply.") from None
     except msgspec.ValidationError as error:
@@ -201,7 +234,7 @@ def _object(raw: bytes) -> Body:
 
 def _peek(body: Body) -> Peek:
     try:
-        return msgspec.convert(body, Peek)
+        return _PEEK.decode(msgspec.json.encode(body))
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
         steps = [step for step in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if step]

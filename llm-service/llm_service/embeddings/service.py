@@ -56,7 +56,7 @@ class EmbeddingService:
                 request_id=request_id,
                 model=asked.model,
                 stream=False,
-                body={"input": asked.inputs},
+                body=lambda: {"input": asked.inputs},
                 count=lambda _: json_tokens(asked.inputs),
                 says=False,
             )

@@ -42,6 +42,8 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """US dollars, exact."""
         if self.long is not None and usage.input_tokens > self.long.above:
             return self.long.applied(self).cost(usage)
+        if not (usage.cached_input_tokens or usage.cache_write_tokens or usage.input_audio_tokens):
+            return (usage.input_tokens * self.input + self._said(usage)) / MILLION  # nearly always
         written = max(0, usage.cache_write_tokens - usage.cache_write_1h_tokens)
         special = usage.cached_input_tokens + usage.cache_write_tokens + usage.input_audio_tokens
         tokens_at = (
@@ -52,11 +54,16 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             (usage.input_audio_tokens, self.input_audio),
         )
         asked = sum((tokens * (self.input if price is None else price) for tokens, price in tokens_at), Decimal(0))
+        return (asked + self._said(usage)) / MILLION
+
+    def _said(self, usage: Usage) -> Decimal:
+        """US dollars per million."""
+        if not usage.output_audio_tokens:
+            return usage.output_tokens * self.output
         spoken = self.output if self.output_audio is None else self.output_audio
-        said = (
+        return (
             max(0, usage.output_tokens - usage.output_audio_tokens) * self.output + usage.output_audio_tokens * spoken
         )
-        return (asked + said) / MILLION
 
 
 class LongPrices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

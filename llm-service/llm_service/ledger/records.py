@@ -68,6 +68,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     @property
     def cost_usd(self) -> Decimal | None:
         """None where that of an attempt is unknown; 0 where nothing was spent."""
+        if len(self.attempts) == 1:
+            return self.attempts[0].cost_usd
         costs = [attempt.cost_usd for attempt in self.attempts]
         known = [cost for cost in costs if cost is not None]
         return sum(known, Decimal(0)) if len(known) == len(costs) else None

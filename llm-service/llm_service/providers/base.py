@@ -1,8 +1,7 @@
 """What it takes to be a provider. Routing, breakers and timers see only this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -31,6 +30,17 @@ class Call:
     """To be called when the provider has the whole request: from then on it may charge for it."""
 
 
+class Incoming(ABC):
+    """A provider's answer that has begun."""
+
+    @abstractmethod
+    async def next(self) -> Piece | None:
+        """What comes next; None where nothing will. Raises ProviderError."""
+
+    async def close(self) -> None:  # noqa: B027 # some hold nothing
+        """Ends the provider's work, if it goes on."""
+
+
 class Provider(ABC):
     """A place that answers completions. `models` are those its configuration names."""
 
@@ -50,10 +60,10 @@ class Provider(ABC):
         self.keys = keys or Keys()
 
     @abstractmethod
-    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncGenerator[Piece]]:
-        """Sends the call; the block is entered when an answer has begun, and leaving it ends the provider's work.
+    async def open(self, call: Call) -> Incoming:
+        """Sends the call, and returns when an answer has begun; cancelled before, it ends the provider's work itself.
 
-        Raises ProviderError, on entering and while the pieces are read.
+        Raises ProviderError.
         """
 
     async def close(self) -> None:  # noqa: B027 # most have nothing to give back

@@ -1,11 +1,9 @@
 """Answers with the question: deterministic, offline, for development without any key."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 
 from llm_service.canonical.events import Ended, Event, Finished, Piece, Started, TextDelta, UsageCounted
-from llm_service.providers.base import Call, Provider
+from llm_service.providers.base import Call, Incoming, Provider
 from shared.events import Usage
 from shared.ids import new_id
 
@@ -15,8 +13,7 @@ class EchoProvider(Provider):
 
     free = True
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
+    async def open(self, call: Call) -> Incoming:
         request = call.ingress.canonical
         said = request.last_user_text or "(nothing)"
         words = [word + " " for word in said.split(" ")]
@@ -24,9 +21,13 @@ class EchoProvider(Provider):
         asked = sum(len(message.text.split()) for message in request.messages)
         usage = Usage(input_tokens=asked, output_tokens=len(words), estimated=True)
         started = Started(id=new_id("echo"), model=call.model, created=int(time.time()))
-        yield _pieces((started, *map(TextDelta, words), Finished("stop"), UsageCounted(usage), Ended()))
+        return _Echo((started, *map(TextDelta, words), Finished("stop"), UsageCounted(usage), Ended()))
 
 
-async def _pieces(events: tuple[Event, ...]) -> AsyncGenerator[Piece]:
-    for event in events:
-        yield Piece(b"", (event,))
+class _Echo(Incoming):
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._events = iter(events)
+
+    async def next(self) -> Piece | None:
+        event = next(self._events, None)
+        return None if event is None else Piece(b"", (event,))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +17,7 @@ from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects import GEMINI
 from llm_service.errors import Kind, ProviderError
-from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, ListsModels
+from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, Incoming, ListsModels
 from llm_service.providers.http import HttpProvider, failures_told, retry_after
 from llm_service.providers.keys import ApiKey, Keys
 from shared.events import Usage
@@ -49,12 +49,10 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
     def path(self, call: Call) -> str:
         return _path(call.model, "streamGenerateContent?alt=sse" if call.stream else GENERATES)
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
+    async def open(self, call: Call) -> Incoming:
         """Gemini cannot be told to call one tool at a time: of several calls, the client that asked for it gets one."""
-        async with super().open(call) as pieces:
-            one_call = call.ingress.canonical.parallel_tool_calls is False
-            yield _with_one_call(pieces) if one_call else pieces
+        incoming = await super().open(call)
+        return _OneCall(incoming) if call.ingress.canonical.parallel_tool_calls is False else incoming
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -158,10 +156,18 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
             raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
 
 
-async def _with_one_call(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
-    async with aclosing(pieces):
-        async for piece in pieces:
-            yield Piece(piece.raw, tuple(event for event in piece.events if not _is_of_another_call(event)))
+class _OneCall(Incoming):
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    async def next(self) -> Piece | None:
+        piece = await self._incoming.next()
+        if piece is None:
+            return None
+        return Piece(piece.raw, tuple(event for event in piece.events if not _is_of_another_call(event)))
+
+    async def close(self) -> None:
+        await self._incoming.close()
 
 
 def _is_of_another_call(event: Event) -> bool:

@@ -2,23 +2,25 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import httpx2
 import msgspec
 
-from llm_service.canonical.events import Event, Piece, UsageCounted
+from llm_service.canonical.events import Ended, Event, Piece, UsageCounted
 from llm_service.canonical.tokens import believable
 from llm_service.dialects import Dialect
 from llm_service.dialects.base import Body
 from llm_service.errors import Kind, ProviderError
-from llm_service.providers.base import Call, Provider
+from llm_service.providers.base import Call, Incoming, Provider
 from llm_service.providers.keys import ApiKey, Keys
+from shared.http.calls import LIMITS, BrokenOff, Caller, Reply, Unreachable, caller
 from shared.http.frames import FrameReader, FrameTooLarge
 
 LARGEST_ERROR = 64 * 1024
@@ -26,8 +28,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of a whole answer."""
 LONGEST_RETRY_AFTER = 24 * 3600.0
 """Seconds that are believed of a Retry-After."""
-LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=200, keepalive_expiry=30)
-JSON = {"content-type": "application/json"}
+MOST_PREPARED = 1000
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -40,7 +41,16 @@ class HttpProvider(Provider):
     def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
         super().__init__(name, models=models, keys=keys)
         self.base_url = base_url.rstrip("/")
-        self._http = httpx2.AsyncClient(base_url=self.base_url + "/", limits=LIMITS, follow_redirects=False)
+        self._prepared: dict[tuple[str, str | None], Any] = {}
+
+    @cached_property
+    def _http(self) -> httpx2.AsyncClient:
+        """For the provider's SDK."""
+        return httpx2.AsyncClient(base_url=self.base_url + "/", limits=LIMITS, follow_redirects=False)
+
+    @cached_property
+    def _caller(self) -> Caller:
+        return caller(self.base_url, client=lambda: self._http)
 
     @abstractmethod
     def headers(self, key: ApiKey | None) -> dict[str, str]:
@@ -58,77 +68,180 @@ class HttpProvider(Provider):
         """Raises Unprocessable, NotExpressible."""
         return call.ingress.body_for(self.dialect, model=call.model, stream=call.stream, losses=call.losses)
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncGenerator[Piece]]:
+    async def open(self, call: Call) -> Incoming:
         """See Provider.open. Read timeouts are the engine's: the socket itself waits as long as it is let."""
         body = msgspec.json.encode(self.request_body(call))
-        length = {"content-length": str(len(body))}  # without it a body in pieces would be sent chunked
-        sending = self._http.stream(
-            "POST",
-            self.path(call),
-            content=_told(body, call.on_sent),
-            headers={**length, **JSON, **self.headers(call.key), **self.told_along(call)},
-            timeout=httpx2.Timeout(None, connect=call.connect_timeout, pool=call.connect_timeout),
-        )
-        with failures_told(self.name):
-            async with sending as response:
-                if response.status_code != 200:
-                    raise await self._refusal(response)
-                yield self._streamed(response) if call.stream else self._whole(response)
+        try:
+            reply = await self._caller.post(
+                self._request(call), body, connect_timeout=call.connect_timeout, on_sent=call.on_sent
+            )
+        except Unreachable as error:
+            raise ProviderError(Kind.UNREACHABLE, f"{self.name} cannot be reached.") from error
+        except BrokenOff as error:
+            raise self._broke_off() from error
+        if reply.status == 200:
+            return self._incoming(reply, stream=call.stream)
+        try:
+            raise await self._refusal(reply)
+        finally:
+            await reply.close()
+
+    def _request(self, call: Call) -> Any:
+        """The request but for its body."""
+        path, along = self.path(call), self.told_along(call)
+        name = (path, call.key.name if call.key else None)
+        if along or (known := self._prepared.get(name)) is None:
+            headers = {"content-type": "application/json", **self.headers(call.key), **along}
+            try:
+                known = self._caller.prepare(path, headers)
+            except ValueError:
+                message = f"A key of {self.name} has a character that no header may have."
+                raise ProviderError(Kind.CREDENTIALS, message) from None
+            if not along and len(self._prepared) < MOST_PREPARED:
+                self._prepared[name] = known
+        return known
+
+    def _incoming(self, reply: Reply, *, stream: bool) -> Incoming:
+        return _Stream(self, reply) if stream else _Whole(self, reply)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for made in ("_caller", "_http"):
+            match self.__dict__.get(made):
+                case Caller() as calls:
+                    await calls.close()
+                case httpx2.AsyncClient() as client:
+                    await client.aclose()
 
-    async def _streamed(self, response: httpx2.Response) -> AsyncGenerator[Piece]:
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "text/event-stream":
-            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} did not answer with events, but with {kind!r}.")
-        parser, reader = self.dialect.stream_parser(), FrameReader()
-        async for received in response.aiter_bytes():
-            for frame in reader.feed(received):
-                yield _piece(frame.raw, self._read(parser.read, frame))
-        for frame in reader.end():
-            yield _piece(frame.raw, self._read(parser.read, frame))
+    async def received(self, reply: Reply, *, largest: int) -> bytes:
+        """The body, or a little more than `largest` bytes of it. Raises ProviderError."""
+        body = await self.piece_of(reply)
+        if not (more := body and await self.piece_of(reply)):
+            return body
+        pieces, size = [body, more], len(body) + len(more)
+        while size <= largest and (more := await self.piece_of(reply)):
+            pieces.append(more)
+            size += len(more)
+        return b"".join(pieces)
 
-    async def _whole(self, response: httpx2.Response) -> AsyncGenerator[Piece]:
-        body = await _received(response, largest=LARGEST_ANSWER)
-        if len(body) > LARGEST_ANSWER:
-            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent more than an answer may have.")
-        yield _piece(body, self._read(self.dialect.parse_answer, body))
+    async def piece_of(self, reply: Reply) -> bytes:
+        """What comes next; empty at the end. Raises ProviderError."""
+        try:
+            return await reply.read()
+        except BrokenOff as error:
+            raise self._broke_off() from error
 
-    async def _refusal(self, response: httpx2.Response) -> ProviderError:
-        body = await _received(response, largest=LARGEST_ERROR)
-        error = self._read(partial(self.dialect.parse_error, response.status_code), body)
-        error.retry_after = error.retry_after or retry_after(response.headers)
+    async def _refusal(self, reply: Reply) -> ProviderError:
+        body = await self.received(reply, largest=LARGEST_ERROR)
+        error = self.read(partial(self.dialect.parse_error, reply.status), body)
+        error.retry_after = error.retry_after or retry_after(httpx2.Headers(reply.headers))
         return error
 
-    def _read(self, parse: Callable[[S], T], received: S) -> T:
+    def read(self, parse: Callable[[S], T], received: S) -> T:
         """A provider may send anything: what the dialect's own words for nonsense do not foresee is nonsense too."""
         try:
             return parse(received)
         except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
 
+    def _broke_off(self) -> ProviderError:
+        return ProviderError(Kind.TRUNCATED, f"{self.name} broke its answer off.")
 
-def _piece(raw: bytes, events: tuple[Event, ...]) -> Piece:
+
+class _Whole(Incoming):
+    def __init__(self, provider: HttpProvider, reply: Reply) -> None:
+        self._provider = provider
+        self._reply = reply
+        self._is_read = False
+
+    async def next(self) -> Piece | None:
+        if self._is_read:
+            return None
+        provider = self._provider
+        body = await provider.received(self._reply, largest=LARGEST_ANSWER)
+        if len(body) > LARGEST_ANSWER:
+            raise ProviderError(Kind.INVALID_ANSWER, f"{provider.name} sent more than an answer may have.")
+        self._is_read = True
+        return Piece(body, _believed(provider.read(provider.dialect.parse_answer, body)))
+
+    async def close(self) -> None:
+        await self._reply.close()
+
+
+class _Stream(Incoming):
+    """What arrives together is one piece, but for events that a client may not be meant to see."""
+
+    def __init__(self, provider: HttpProvider, reply: Reply) -> None:
+        self._provider = provider
+        self._reply = reply
+        self._parse = provider.dialect.stream_parser().read
+        self._frames = FrameReader()
+        self._pieces: deque[Piece] = deque()
+        self._is_read = False
+        self._is_checked = False
+        self._failure: ProviderError | None = None
+        """Of what came after the pieces that wait."""
+
+    async def next(self) -> Piece | None:
+        while not self._pieces:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_read:
+                return None
+            self._check()
+            received = await self._provider.piece_of(self._reply)
+            self._is_read = not received
+            self._cut(received)
+        return self._pieces.popleft()
+
+    def _check(self) -> None:
+        if self._is_checked:
+            return
+        self._is_checked = True
+        kind = self._reply.header(b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
+        if kind != "text/event-stream":
+            name = self._provider.name
+            raise ProviderError(Kind.INVALID_ANSWER, f"{name} did not answer with events, but with {kind!r}.")
+
+    def _cut(self, received: bytes) -> None:
+        name = self._provider.name
+        raws: list[bytes] = []
+        events: list[Event] = []
+        try:
+            for frame in self._frames.feed(received) if received else self._frames.end():
+                told = _believed(self._provider.read(self._parse, frame))
+                if _stands_alone(told):
+                    self._add(raws, events)
+                    raws, events = [], []
+                    self._pieces.append(Piece(frame.raw, told))
+                    continue
+                raws.append(frame.raw)
+                events += told
+        except ProviderError as error:
+            self._failure = error
+        except FrameTooLarge:
+            self._failure = ProviderError(Kind.INVALID_ANSWER, f"{name} sent an event without end.")
+        except UnicodeDecodeError:
+            self._failure = ProviderError(Kind.TRUNCATED, f"{name} broke its answer off.")
+        self._add(raws, events)
+
+    def _add(self, raws: list[bytes], events: list[Event]) -> None:
+        if raws:
+            self._pieces.append(Piece(raws[0] if len(raws) == 1 else b"".join(raws), tuple(events)))
+
+    async def close(self) -> None:
+        await self._reply.close()
+
+
+def _stands_alone(events: tuple[Event, ...]) -> bool:
+    return len(events) == 1 and isinstance(events[0], Ended | UsageCounted)
+
+
+def _believed(events: tuple[Event, ...]) -> tuple[Event, ...]:
     """Numbers of tokens that cannot be true are not told: an estimate takes their place."""
-    return Piece(raw, tuple(one for one in events if not isinstance(one, UsageCounted) or believable(one.usage)))
-
-
-async def _told(body: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
-    """It is taken up again when the connection has taken the body."""
-    yield body
-    on_sent()
-
-
-async def _received(response: httpx2.Response, *, largest: int) -> bytes:
-    """The body, or a little more than `largest` bytes of it."""
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > largest:
-            break
-    return bytes(body)
+    for event in events:
+        if isinstance(event, UsageCounted) and not believable(event.usage):
+            return tuple(one for one in events if not isinstance(one, UsageCounted) or believable(one.usage))
+    return events
 
 
 def retry_after(headers: httpx2.Headers) -> float | None:

@@ -30,6 +30,8 @@ class ApiKey:
 
     def rested_in(self, model: str = EVERY_MODEL) -> float:
         """Seconds until it may be used for `model`; 0 where it may now."""
+        if not self._rests:
+            return 0.0
         return max(0.0, self._rest(model)[0] - time.monotonic())
 
     def why(self, model: str) -> Kind:
@@ -53,6 +55,9 @@ class Keys:
 
     def choose(self, *, model: str = EVERY_MODEL, tried: Collection[ApiKey] = ()) -> ApiKey | None:
         """One that does not rest and was not `tried`, at random by weight; None where there is none."""
+        if len(self.all) == 1:
+            key = self.all[0]
+            return None if key in tried or key.rested_in(model) else key
         able = [key for key in self.all if key not in tried and not key.rested_in(model)]
         if len(able) < 2:
             return able[0] if able else None

@@ -1,6 +1,9 @@
 """OpenAI itself (https://platform.openai.com/docs/api-reference)."""
 
+import re
 from typing import Any
+
+import msgspec
 
 from llm_service.dialects.base import Body
 from llm_service.providers.base import Call
@@ -10,6 +13,8 @@ from llm_service.providers.openai_compatible import OpenAICompatibleProvider
 NOT_OPENAIS = ("reasoning_content", "reasoning_details", "reasoning")
 """Fields of an assistant's message that other providers' answers carry: OpenAI refuses a request that has them."""
 
+PERHAPS_NOT_OPENAIS = re.compile(rb'"reasoning|"extra_content"')
+
 
 class OpenAIProvider(OpenAICompatibleProvider):
     """Takes `max_completion_tokens`: its reasoning models refuse the older `max_tokens`."""
@@ -18,9 +23,12 @@ class OpenAIProvider(OpenAICompatibleProvider):
 
     def request_body(self, call: Call) -> Body:
         body = HttpProvider.request_body(self, call)
-        if isinstance(messages := body.get("messages"), list):
-            body["messages"] = [_own_words(message) for message in messages]
-        return body
+        messages = body["messages"]
+        if isinstance(messages, msgspec.Raw):  # as the client sent them
+            if not PERHAPS_NOT_OPENAIS.search(messages):
+                return body
+            messages = msgspec.json.decode(messages)
+        return {**body, "messages": [_own_words(message) for message in messages]}
 
 
 def _own_words(message: Any) -> Any:

@@ -66,11 +66,11 @@ class Attempt:
         """What the ledger has to know of an answer, should it break off here; `ms` since the attempt's start."""
         self.begun = True
         match event:
-            case UsageCounted(usage):
-                self.usage = usage
-            case TextDelta(text) | RefusalDelta(text):
-                self.said += size_of(text)
-            case ReasoningDelta():
+            case TextDelta():  # first, as nearly all are
+                self.said += size_of(event.text)
+            case UsageCounted():
+                self.usage = event.usage
+            case RefusalDelta() | ReasoningDelta():
                 self.said += size_of(event.text)
             case ToolCallDelta():
                 self.said += size_of(event.name) + size_of(event.arguments)

@@ -1,15 +1,11 @@
 """Attempts in order, until one commits: the one place where fallback is decided, for every surface."""
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from opentelemetry.context import Context
 
-from llm_service.canonical.events import Ended, Finished, Piece, UsageCounted
+from llm_service.canonical.events import Piece
 from llm_service.canonical.losses import Losses
 from llm_service.catalogue.service import Target
 from llm_service.config import Timeouts
@@ -18,18 +14,12 @@ from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers import Call
 from llm_service.providers.keys import ApiKey
+from llm_service.routing.answering import Answering
 from llm_service.routing.attempts import Attempt
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import Plan
+from llm_service.routing.timers import Clock
 from llm_service.routing.turns import Turn, Turns
-
-MOST_HELD_PIECES = 64
-MOST_HELD_BYTES = 256 * 1024
-"""What is held back before the first content; an attempt that says nothing for longer commits all the same."""
-CLOSES_WITHIN = 0.2
-"""Seconds that a provider gets to close what it has ended."""
-MOST_ASSURED_BYTES = 64 * 1024 * 1024
-"""What an assured answer may have: it is held back until it is complete."""
 
 T = TypeVar("T")
 Ask = Callable[[Target, ApiKey | None], Awaitable[T]]
@@ -45,6 +35,7 @@ class Engine:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
+        self._clock = Clock()
 
     async def run(
         self,
@@ -66,16 +57,19 @@ class Engine:
         """
         turns = self._turns(ingress, plan, attempts, timeouts, parent)
         while (turn := turns.next()) is not None:
+            answering = Answering(turn, ingress)
             committed = False
             try:
-                with turn.account():
-                    fitted = _limited(await _fitted(ingress, turn, fitter), turn, most_output)
-                    async with aclosing(_pieces(fitted, turn, timeouts)) as pieces:
-                        async for piece in pieces:
-                            if not committed:
-                                committed = True
-                                yield turn.attempt
+                with turn:
+                    try:
+                        fitted = _limited(await _fitted(ingress, turn, fitter), turn, most_output)
+                        await answering.begin(_call(fitted, turn, timeouts))
+                        committed = True
+                        yield turn.attempt
+                        while (piece := await answering.next()) is not None:
                             yield piece
+                    finally:
+                        await answering.close()
                 return
             except ProviderError as error:
                 if committed:
@@ -90,6 +84,7 @@ class Engine:
             plan,
             attempts,
             self._observed,
+            clock=self._clock,
             timeouts=timeouts,
             deadline=deadline_of(ingress, timeouts),
             streams=lambda target: ingress.stream or target.provider.dialect is not ingress.dialect,
@@ -103,15 +98,15 @@ class Engine:
             plan,
             attempts,
             self._observed,
+            clock=self._clock,
             timeouts=timeouts,
             deadline=timeouts.deadline,
             streams=lambda _: False,
         )
         while (turn := turns.next()) is not None:
             try:
-                with turn.account():
-                    async with turn.timers.headers():
-                        return await ask(turn.attempt.target, turn.key)
+                with turn, turn.timers.headers():
+                    return await ask(turn.attempt.target, turn.key)
             except ProviderError as error:
                 await turns.after(turn, error)
         raise AllFailed
@@ -143,89 +138,6 @@ def _limited(ingress: Ingress, turn: Turn, most_output: int | None) -> Ingress:
 def _fits_better(turn: Turn, error: ProviderError, fitter: Fitter | None) -> bool:
     """Whether the same target may get the request once more, as a shorter one."""
     return fitter is not None and error.kind is Kind.CONTEXT_OVERFLOW and fitter.tightens(turn.attempt.target)
-
-
-async def _pieces(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> AsyncGenerator[Piece]:
-    """One target's answer. Nothing is yielded of a bad start: what comes before the first content is held back, and
-    of an assured answer everything is, until it is complete."""
-    attempt, timers, started = turn.attempt, turn.timers, time.monotonic()
-    provider, assured = attempt.target.provider, ingress.routing.assured
-    held = _Held()
-    committed = complete = ended = False
-    async with AsyncExitStack() as opened:
-        async with timers.headers():
-            pieces = await opened.enter_async_context(provider.open(_call(ingress, turn, timeouts)))
-        await opened.enter_async_context(aclosing(pieces))
-        while not ended:
-            async with timers.gap() if attempt.first_content_ms is not None else timers.first_content():
-                piece = await anext(pieces, None)
-            if piece is None:
-                break
-            complete = _noted(piece, attempt, started) or complete
-            if ended := any(isinstance(event, Ended) for event in piece.events):
-                break
-            if committed:
-                yield piece
-                continue
-            held.add(piece)
-            if _must_commit(held, attempt, assured=assured):
-                committed = True
-                for early in held.pieces:
-                    yield early
-        if not complete:
-            raise ProviderError(Kind.TRUNCATED, f"{provider.name} ended its answer before it was complete.")
-        if not committed:  # an assured answer; or a complete one without a word, which is an answer too
-            for early in held.pieces:
-                yield early
-        if attempt.usage is None:
-            yield _estimated(attempt, ingress)
-        if piece is not None:
-            yield piece
-            await _let_close(pieces)
-
-
-@dataclass(slots=True)
-class _Held:
-    pieces: list[Piece] = field(default_factory=list)
-    size: int = 0
-    """Bytes."""
-
-    def add(self, piece: Piece) -> None:
-        self.pieces.append(piece)
-        self.size += len(piece.raw)
-
-
-async def _let_close(pieces: AsyncGenerator[Piece]) -> None:
-    """After its end an answer has nothing to say: a moment for the connection to become free for the next."""
-    with suppress(TimeoutError, ProviderError):
-        async with asyncio.timeout(CLOSES_WITHIN):
-            await anext(pieces, None)
-
-
-def _noted(piece: Piece, attempt: Attempt, started: float) -> bool:
-    """Keeps the attempt's account; whether the piece says that the answer is complete."""
-    complete = False
-    for event in piece.events:
-        attempt.observe(event, ms=(time.monotonic() - started) * 1000)
-        complete = complete or isinstance(event, Finished | Ended)
-    return complete
-
-
-def _estimated(attempt: Attempt, ingress: Ingress) -> Piece:
-    """What stands in the place of the usage that a provider has not told: all that tell it further tell the same."""
-    attempt.usage = attempt.estimated_usage(input_tokens=ingress.tokens_for(attempt.target.provider.dialect))
-    return Piece(b"", (UsageCounted(attempt.usage),))
-
-
-def _must_commit(held: _Held, attempt: Attempt, *, assured: bool) -> bool:
-    """Raises ProviderError for an assured answer without end."""
-    if assured:
-        if held.size > MOST_ASSURED_BYTES:
-            raise ProviderError(Kind.INVALID_ANSWER, "The answer is larger than one that is held back may be.")
-        return False
-    if attempt.first_content_ms is not None:
-        return True
-    return len(held.pieces) >= MOST_HELD_PIECES or held.size >= MOST_HELD_BYTES
 
 
 def _call(ingress: Ingress, turn: Turn, timeouts: Timeouts) -> Call:

@@ -34,11 +34,14 @@ async def plan(ingress: Ingress, catalogue: Catalogue, observed: Observed, *, po
     Raises ModelNotAllowed for any name that the policy does not have (it has names as requests write them: a route's
     name allows its chain), ModelNotFound for any that nobody serves.
     """
-    for name in (ingress.model, *(ingress.fallbacks or ()), *ingress.further_models):
-        if not policy.allows(name):
-            raise ModelNotAllowed(name)
+    if policy.models is not None:
+        for name in (ingress.model, *(ingress.fallbacks or ()), *ingress.further_models):
+            if not policy.allows(name):
+                raise ModelNotAllowed(name)
     resolved = await catalogue.resolve(ingress.model)
     route = resolved.route
+    if resolved.only is not None and not ingress.fallbacks:
+        return Plan((resolved.only,), reroute_refused=bool(route and route.reroute_refused), route=route)
     mode = ingress.routing.mode or (route.mode if route else None) or catalogue.config.defaults.mode
     steps = [_able(step, ingress) for step in resolved.steps]
     options = _suited([option for step in steps for option in _spread(step)], ingress)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from llm_service.routing.attempts import Attempt
@@ -16,12 +16,18 @@ from llm_service.routing.attempts import Attempt
 tracer = trace.get_tracer("synapscale.llm")
 
 
-def parent_of(headers: Mapping[str, str]) -> Context:
-    """The trace that a request belongs to, by its `traceparent`."""
-    return propagate.extract(headers)
+def parent_of(headers: Mapping[str, str]) -> Context | None:
+    """The trace that a request belongs to, by its `traceparent`; None where nobody records."""
+    return propagate.extract(headers) if somebody_records() else None
+
+
+def somebody_records() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def begin(attempt: Attempt, *, parent: Context | None) -> Span:
+    if not somebody_records():
+        return INVALID_SPAN
     provider = attempt.target.provider
     attributes: dict[str, AttributeValue] = {
         "gen_ai.operation.name": "chat",

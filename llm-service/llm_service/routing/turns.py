@@ -5,9 +5,9 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 import structlog
 from opentelemetry.context import Context
@@ -21,40 +21,48 @@ from llm_service.routing.attempts import Attempt
 from llm_service.routing.observed import Observed, Seen
 from llm_service.routing.plan import Plan
 from llm_service.routing.policy import LIMITED_FOR, LONGEST_REST, POLICIES, REFUSED_FOR, RETRY_AFTER, Policy
-from llm_service.routing.timers import Deadline, Timers
+from llm_service.routing.timers import Clock, Deadline, Timers
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Turn:
-    """One attempt that may be made now."""
+    """One attempt that may be made now: a block that keeps the attempt's account, and that of its target and key,
+    whatever becomes of it."""
 
-    attempt: Attempt
-    key: ApiKey | None
-    timers: Timers
-    seen: Seen
-    parent: Context | None
+    __slots__ = ("_parent", "_seen", "_span", "_started", "attempt", "key", "timers")
 
-    @contextmanager
-    def account(self) -> Iterator[None]:
-        """Keeps the attempt's account, and that of its target and key, whatever becomes of the block."""
-        attempt, started = self.attempt, time.monotonic()
-        span = spans.begin(attempt, parent=self.parent)
-        attempt.result = "cancelled"  # unless it comes to an end of its own
-        try:
-            yield
-            attempt.result = "completed"
-        except ProviderError as error:
-            attempt.result, attempt.error = "failed", error
-            _rest(self.key, attempt.target.model, error)
-            told = {"target": attempt.target.name, "key": attempt.key, "error": error.kind, "status": error.status}
-            log.warning("attempt failed", **told, detail=error.message, page=error.page)
-            raise
-        finally:
-            attempt.total_ms = (time.monotonic() - started) * 1000
-            self.seen.note(attempt)
-            spans.end(span, attempt)
+    def __init__(
+        self, attempt: Attempt, key: ApiKey | None, timers: Timers, *, seen: Seen, parent: Context | None
+    ) -> None:
+        self.attempt = attempt
+        self.key = key
+        self.timers = timers
+        self._seen = seen
+        self._parent = parent
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._span = spans.begin(self.attempt, parent=self._parent)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        attempt = self.attempt
+        match error:
+            case None:
+                attempt.result = "completed"
+            case ProviderError():
+                attempt.result, attempt.error = "failed", error
+                _rest(self.key, attempt.target.model, error)
+                told = {"target": attempt.target.name, "key": attempt.key, "error": error.kind, "status": error.status}
+                log.warning("attempt failed", **told, detail=error.message, page=error.page)
+            case _:
+                attempt.result = "cancelled"  # it came to no end of its own
+        attempt.total_ms = (time.monotonic() - self._started) * 1000
+        self._seen.note(attempt)
+        spans.end(self._span, attempt)
 
 
 class Turns:
@@ -66,6 +74,7 @@ class Turns:
         attempts: list[Attempt],
         observed: Observed,
         *,
+        clock: Clock,
         timeouts: Timeouts,
         deadline: float,
         streams: Callable[[Target], bool],
@@ -78,6 +87,7 @@ class Turns:
         self._reroute_refused = plan.reroute_refused
         self._attempts = attempts
         self._observed = observed
+        self._clock = clock
         self._timeouts = timeouts
         self._deadline = Deadline(deadline)
         self._streams = streams
@@ -98,13 +108,14 @@ class Turns:
                 self._decide(error)
                 continue
             attempt.key = key.name if key else None
-            return Turn(attempt, key, self._timers(stream=attempt.stream), seen, self._parent)
+            return Turn(attempt, key, self._timers(stream=attempt.stream), seen=seen, parent=self._parent)
         return None
 
     def _timers(self, *, stream: bool) -> Timers:
         return Timers(
+            self._clock,
             self._timeouts,
-            self._deadline,
+            self._deadline.at,
             stream=stream,
             silence=self._deadline.remaining / len(self._targets),
             whole=self._timeouts.whole if len(self._targets) > 1 else math.inf,

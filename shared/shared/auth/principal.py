@@ -10,6 +10,8 @@ from fastapi.security import OAuth2PasswordBearer
 from shared.auth.policy import UNLIMITED, Policy
 from shared.errors import InsufficientScope
 
+AUTHORIZATION = b"authorization"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
@@ -29,6 +31,12 @@ class Principal:
     policy: Policy = UNLIMITED
     actor: str | None = None
 
+    def with_scope(self, scope: str) -> "Principal":
+        """Itself. Raises InsufficientScope."""
+        if scope not in self.scopes:
+            raise InsufficientScope(scope)
+        return self
+
     @property
     def subjects(self) -> tuple[str, str, str]:
         """What a revocation may name to end this token."""
@@ -44,9 +52,17 @@ class Principal:
 _documented = OAuth2PasswordBearer(tokenUrl="/api/auth/token", auto_error=False, scheme_name="password")
 
 
-async def current_principal(request: Request, _: Annotated[str | None, Depends(_documented)]) -> Principal:
-    principal: Principal = await request.state.verifier.principal_of(request.headers.get("authorization"))
+async def principal_of(request: Request) -> Principal:
+    """Who shows the request's token. Raises Unauthorized."""
+    authorization = next(
+        (value.decode("latin-1") for name, value in request.scope["headers"] if name == AUTHORIZATION), None
+    )
+    principal: Principal = await request.scope["state"]["verifier"].principal_of(authorization)
     return principal
+
+
+async def current_principal(request: Request, _: Annotated[str | None, Depends(_documented)]) -> Principal:
+    return await principal_of(request)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
@@ -56,8 +72,6 @@ def requires(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency that lets only callers with `scope` pass: `Annotated[Principal, Depends(requires("llm:read"))]`."""
 
     async def principal_with_scope(principal: CurrentPrincipal) -> Principal:
-        if scope not in principal.scopes:
-            raise InsufficientScope(scope)
-        return principal
+        return principal.with_scope(scope)
 
     return principal_with_scope

@@ -57,6 +57,10 @@ class TokenVerifier:
 
     async def principal_of(self, authorization: str | None) -> Principal:
         """Raises Unauthorized where the header is missing, is not a bearer token, or the token does not hold."""
+        if authorization is not None and authorization.startswith("Bearer "):  # nearly always
+            known = self.remembered(authorization[7:])
+            if known is not None:
+                return known
         token = bearer_token(authorization)
         if token is None:
             raise Unauthorized("Send an access token: Authorization: Bearer <token>.")

@@ -9,7 +9,7 @@ import functools
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from urllib.parse import urlsplit
 
 import httpx2
@@ -70,11 +70,13 @@ class Wire:
         *,
         connect_timeout: float | None,
         answer_timeout: float | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> WireAnswer:
         """Returns when the answer's head has arrived; nothing more is awaited if all of it came with it.
 
         head: the request line and the headers, each with its line's end, without a length (see `render_head`).
-        body: None sends no length. Times are in seconds; `answer_timeout` runs from the moment of sending.
+        body: None sends no length. Times are in seconds; `answer_timeout` runs from the moment of sending, in which
+        `on_sent` is called.
         Raises WireError; cancelled, it breaks the connection off.
         """
         idle = self._idle
@@ -85,6 +87,8 @@ class Wire:
         else:
             connection = await self._connection(connect_timeout)
         answer, started = connection.ask(head, body)
+        if on_sent is not None:
+            on_sent()
         if answer_timeout is not None:
             answer.give_up_after(answer_timeout)
         await answer.started(started)

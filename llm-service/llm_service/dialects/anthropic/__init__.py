@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event
 from llm_service.canonical.losses import Losses
@@ -13,7 +15,7 @@ from llm_service.dialects.anthropic.render import AnthropicStreamRenderer
 from llm_service.dialects.anthropic.requests import further_models, has_own_fallbacks, parse_request
 from llm_service.dialects.anthropic.seals import NAME, own_words
 from llm_service.dialects.anthropic.whole import render_answer
-from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
+from llm_service.dialects.base import OURS, Body, Dialect, RawBody, StreamParser, StreamRenderer
 from llm_service.errors import ProviderError
 
 
@@ -39,11 +41,12 @@ class AnthropicDialect(Dialect):
     def further_models(self, body: Body) -> list[str]:
         return further_models(body)
 
-    def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
-        kept = {name: value for name, value in body.items() if name not in OURS}
-        if has_own_fallbacks(body):
-            kept["fallbacks"] = body["fallbacks"]
-        return {**kept, "messages": own_words(body.get("messages")), "model": model, "stream": stream}
+    def readdress(self, fields: RawBody, *, model: str, stream: bool) -> Body:
+        kept: Body = {name: value for name, value in fields.items() if name not in OURS}
+        fallbacks = fields.get("fallbacks")
+        if fallbacks is not None and has_own_fallbacks({"fallbacks": msgspec.json.decode(fallbacks)}):
+            kept["fallbacks"] = fallbacks
+        return {**kept, "messages": own_words(fields["messages"]), "model": model, "stream": stream}
 
     def stream_parser(self) -> StreamParser:
         return AnthropicStreamParser()

@@ -32,6 +32,7 @@ from llm_service.dialects.failures import unreadable
 from shared.http.frames import Frame
 
 Json = dict[str, Any]
+_OBJECT = msgspec.json.Decoder(Json)
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -68,7 +69,7 @@ class AnthropicStreamParser(StreamParser):
 
     def read(self, frame: Frame) -> tuple[Event, ...]:
         try:
-            return tuple(self._events(msgspec.json.decode(frame.data, type=Json)))
+            return tuple(self._events(_OBJECT.decode(frame.data)))
         except MISREAD:
             raise unreadable(frame.data) from None
 
@@ -199,7 +200,7 @@ def _string(value: Any) -> str:
 def parse_answer(body: bytes) -> tuple[Event, ...]:
     """Raises ProviderError where the body is no `message`."""
     try:
-        message = msgspec.json.decode(body, type=Json)
+        message = _OBJECT.decode(body)
         if message.get("type") == "error":
             raise in_band(message.get("error"))
         return tuple(AnthropicStreamParser().answer(message))

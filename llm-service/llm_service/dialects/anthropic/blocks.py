@@ -29,6 +29,7 @@ from llm_service.dialects.anthropic.seals import NAME, is_ours, opened
 from llm_service.dialects.reading import numbered, optional, typed
 
 Json = dict[str, Any]
+_OBJECT = msgspec.json.Decoder(Json)
 
 OWN_FILE = "file_"
 """How the ids of Anthropic's Files API begin; another provider's file is not there."""
@@ -207,7 +208,7 @@ def alone_or_list(blocks: list[Json]) -> str | list[Json]:
 def arguments(text: str) -> Json:
     """A call's arguments as the object that Anthropic demands."""
     try:
-        return msgspec.json.decode(text or "{}", type=Json)
+        return _OBJECT.decode(text or "{}")
     except (msgspec.DecodeError, RecursionError):
         return {INVALID_JSON: text}
 

@@ -4,13 +4,17 @@ A thought of another provider becomes a `thinking` block whose `signature` says 
 call, for which Anthropic has no place, becomes one without text before the call. Neither is ever sent to Anthropic.
 """
 
+import re
 from typing import Any, NamedTuple
+
+import msgspec
 
 from llm_service.canonical.request import Signature
 
 NAME = "anthropic"
 _MARK = "synapscale."
 _CALL = "call."
+_PERHAPS_OURS = re.compile(rb'thinking"|"citations"')
 
 
 class Seal(NamedTuple):
@@ -41,11 +45,11 @@ def opened(value: str) -> Seal | None:
     return Seal(Signature(dialect=dialect, value=theirs), of_call)
 
 
-def own_words(messages: Any) -> Any:
+def own_words(messages: msgspec.Raw) -> Any:
     """A client's messages without what only we wrote into its answers; Anthropic would refuse it."""
-    if not isinstance(messages, list):
+    if not _PERHAPS_OURS.search(messages):
         return messages
-    return [_own_words(message) for message in messages]
+    return [_own_words(message) for message in msgspec.json.decode(messages)]
 
 
 def _own_words(message: Any) -> Any:

@@ -6,7 +6,7 @@ from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
-from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
+from llm_service.dialects.base import OURS, Body, Dialect, RawBody, StreamParser, StreamRenderer
 from llm_service.dialects.gemini.errors import parse_error
 from llm_service.dialects.gemini.parse_answers import GeminiStreamParser, parse_answer
 from llm_service.dialects.gemini.parse_requests import parse_request
@@ -29,8 +29,8 @@ class GeminiDialect(Dialect):
     def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:  # noqa: ARG002 # in the URL
         return render_request(request, losses=losses)
 
-    def readdress(self, body: Body, *, model: str, stream: bool) -> Body:  # noqa: ARG002 # in the URL
-        return {name: value for name, value in body.items() if name not in (*OURS, *IN_THE_URL)}
+    def readdress(self, fields: RawBody, *, model: str, stream: bool) -> Body:  # noqa: ARG002 # in the URL
+        return {name: value for name, value in fields.items() if name not in (*OURS, *IN_THE_URL)}
 
     def stream_parser(self) -> StreamParser:
         return GeminiStreamParser()

@@ -22,6 +22,7 @@ from llm_service.canonical.request import (
 from llm_service.dialects.gemini.generations import is_before_3
 
 Json = dict[str, Any]
+_OBJECT = msgspec.json.Decoder(Json)
 
 UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Base64 of `skip_thought_signature_validator`: for a call that another model made, or whose signature the client lost
@@ -168,7 +169,7 @@ def _said(text: str, *, is_error: bool) -> Json:
 
 def _object(text: str) -> Json | None:
     try:
-        return msgspec.json.decode(text, type=Json)
+        return _OBJECT.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
 

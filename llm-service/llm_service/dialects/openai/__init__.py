@@ -2,11 +2,13 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import Event
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
-from llm_service.dialects.base import OURS, Body, Dialect, StreamParser, StreamRenderer
+from llm_service.dialects.base import OURS, Body, Dialect, RawBody, StreamParser, StreamRenderer
 from llm_service.dialects.openai.parse_answer import OpenAIStreamParser, parse_answer, parse_error
 from llm_service.dialects.openai.parse_request import parse_request
 from llm_service.dialects.openai.render_answer import OpenAIStreamRenderer, render_answer
@@ -24,17 +26,13 @@ class OpenAIDialect(Dialect):
         return parse_request(body)
 
     def render_request(self, request: CompletionRequest, *, stream: bool, losses: Losses) -> Body:
-        return self.readdress(render_request(request, losses=losses), model=request.model, stream=stream)
+        body = {name: value for name, value in render_request(request, losses=losses).items() if name not in OURS}
+        return _addressed(body, body.get("stream_options"), model=request.model, stream=stream)
 
-    def readdress(self, body: Body, *, model: str, stream: bool) -> Body:
-        readdressed = {name: value for name, value in body.items() if name not in OURS}
-        readdressed["model"] = model
-        readdressed["stream"] = stream
-        if stream:  # always ask for usage: what the client did not ask for is taken out of its answer
-            readdressed["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        else:
-            readdressed.pop("stream_options", None)
-        return readdressed
+    def readdress(self, fields: RawBody, *, model: str, stream: bool) -> Body:
+        body: Body = {name: value for name, value in fields.items() if name not in OURS}
+        options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
+        return _addressed(body, options, model=model, stream=stream)
 
     def further_models(self, body: Body) -> list[str]:
         """OpenRouter's `models`, which it falls back to."""
@@ -56,3 +54,13 @@ class OpenAIDialect(Dialect):
 
     def render_answer(self, answer: Answer) -> Body:
         return render_answer(answer)
+
+
+def _addressed(body: Body, stream_options: Body | None, *, model: str, stream: bool) -> Body:
+    body["model"] = model
+    body["stream"] = stream
+    if stream:  # always ask for usage: what the client did not ask for is taken out of its answer
+        body["stream_options"] = {**(stream_options or {}), "include_usage": True}
+    else:
+        body.pop("stream_options", None)
+    return body
