@@ -68,9 +68,8 @@ bench-compare: .venv/installed-dev
 
 bench-parts: .venv/installed-dev
 	-@PYTHONPATH=. $(BIN)/python benchmarks/identity.py
-	-@$(BIN)/python benchmarks/verified_token.py
 	-@PYTHONPATH=. $(BIN)/python benchmarks/usage.py
-	-@$(BIN)/pytest --quiet benchmarks/test_rate_limit_cost.py
+	-@$(BIN)/pytest --quiet benchmarks/test_authentication_cost.py benchmarks/test_rate_limit_cost.py benchmarks/test_ledger_cost.py
 
 profile: .venv/installed-dev
 	-@PYTHONPATH=. $(BIN)/python benchmarks/profile_hot_path.py
