@@ -100,6 +100,7 @@ async def test_a_provider_that_is_gone_is_closed_when_its_last_request_has_ended
 async def test_a_provider_whose_row_stays_keeps_its_connections(tmp_path: Path) -> None:
     async with two() as (one, other), serving(tmp_path, {"one": row(one)}) as llm:
         assert await asked(llm) == "one"
+        await llm.get("/v1/models")  # which the service also asks for by itself, over a connection of the SDK's
         opened = one.connections
         write(tmp_path, {"one": row(one), "other": row(other)})
         await until_configured(llm, "one", "other")

@@ -1,6 +1,7 @@
 """Several workers on one host before a provider that is down: each judges by itself, and together they do no harm."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -46,8 +47,11 @@ async def test_a_dead_provider_is_left_alone_by_every_worker_and_found_again_by_
             return {await provider_of(worker) for _ in range(number)}
 
         down.will_fail(*[Fault("status", status=500)] * 1000)
+        started = time.monotonic()
         assert await asyncio.gather(*(one_by_one(worker, 30) for worker in workers)) == [{"good"}] * WORKERS
-        assert asks(down) == WORKERS * FAILURES, "as many as each needs to know"
+        pauses = int((time.monotonic() - started) / (SHORTEST_PAUSE * (1 - JITTER)))  # none, unless the machine is slow
+        known = asks(down)
+        assert WORKERS * FAILURES <= known <= WORKERS * (FAILURES + pauses), "as many as each needs to know"
 
         down.faults.clear()
         probes = down.hold(after=0)
@@ -57,7 +61,7 @@ async def test_a_dead_provider_is_left_alone_by_every_worker_and_found_again_by_
                 waiting |= {asyncio.create_task(provider_of(worker)) for worker in workers for _ in range(3)}
                 done, waiting = await asyncio.wait(waiting, timeout=0.1)
                 assert {task.result() for task in done} <= {"good"}
-        assert asks(down) == WORKERS * (FAILURES + 1), "one of each, however many ask meanwhile"
+        assert asks(down) == known + WORKERS, "one of each, however many ask meanwhile"
 
         probes.release()
         assert "down" in await asyncio.gather(*waiting)

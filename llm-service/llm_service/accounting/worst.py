@@ -1,9 +1,10 @@
 """What a request may use at most, and how much it may say where only so much is left."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from llm_service.accounting.estimates import (
     LONGEST_UNKNOWN,
@@ -25,8 +26,7 @@ USEFUL_ANSWER = 1024
 """Tokens: an answer that may not be as long as that is refused rather than cut short."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request as far as it is paid for. `body` reads the client's, which only limits ask for; `model` as the client
     names it; `count` tells its tokens, about, as models of a provider that speaks a dialect count.
 

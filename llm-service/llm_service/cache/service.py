@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -14,12 +14,13 @@ from llm_service.catalogue.service import Target
 from llm_service.config import CacheConfig
 from llm_service.dialects import Dialect
 from llm_service.dialects.ingress import Ingress
+from llm_service.providers.base import Incoming
 from llm_service.routing.attempts import Attempt
 
 LONGEST_WAIT = 120.0
 """Seconds for which a request waits for another's answer, before it asks for one of its own."""
 
-Opened: TypeAlias = tuple[Attempt, AsyncGenerator[Attempt | Piece]]
+Opened: TypeAlias = tuple[Attempt, Incoming]
 """The attempt that committed, and the answer's pieces."""
 Outcome: TypeAlias = Kept | Literal["failed", "left"]
 """`left`: nobody waits for that request any more, so its answer was never completed."""
@@ -99,9 +100,9 @@ class AnswerCache:
         flight = _Flight()
         leads = self._flights.setdefault(wanted.key, flight) is flight
         try:
-            async with ask() as (attempt, run), aclosing(self._recorded(wanted, attempt, run, flight)) as pieces:
+            async with ask() as (attempt, run):
                 attempt.recorded = True
-                yield attempt, pieces
+                yield attempt, _Recorded(self._store, wanted, attempt, run, flight)
         except Exception:
             flight.end("failed")
             raise
@@ -110,33 +111,50 @@ class AnswerCache:
                 self._flights.pop(wanted.key, None)
             flight.end("left")
 
-    async def _recorded(
-        self, wanted: Wanted, attempt: Attempt, run: AsyncGenerator[Attempt | Piece], flight: _Flight
-    ) -> AsyncGenerator[Attempt | Piece]:
-        recorder = Recorder(attempt, dialect=wanted.dialect)
+
+class _Recorded(Incoming):
+    """Passes an answer on, and keeps it when it is complete."""
+
+    def __init__(self, store: AnswerStore, wanted: Wanted, attempt: Attempt, run: Incoming, flight: _Flight) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._run = run
+        self._flight = flight
+        self._recorder = Recorder(attempt, dialect=wanted.dialect)
+        self._is_over = False
+
+    async def next(self) -> Piece | None:
         try:
-            async for piece in run:
-                assert isinstance(piece, Piece)
-                recorder.add(piece)
-                yield piece
+            piece = await self._run.next()
         except Exception:
-            flight.end("failed")
+            self._flight.end("failed")
             raise
-        answer = recorder.encoded()
+        if piece is not None:
+            self._recorder.add(piece)
+        elif not self._is_over:
+            self._is_over = True
+            await self._keep()
+        return piece
+
+    async def _keep(self) -> None:
+        answer = self._recorder.encoded()
         kept = None if answer is None else decoded(answer)
         if answer is not None:
-            await self._store.keep(wanted.key, answer, ttl=wanted.ttl)
-        flight.end("failed" if kept is None else kept)
+            await self._store.keep(self._wanted.key, answer, ttl=self._wanted.ttl)
+        self._flight.end("failed" if kept is None else kept)
+
+
+class _Replayed(Incoming):
+    def __init__(self, kept: Kept) -> None:
+        self._pieces = iter(kept.replayed())
+
+    async def next(self) -> Piece | None:
+        return next(self._pieces, None)
 
 
 def _replay(kept: Kept, wanted: Wanted) -> Opened | None:
     attempt = kept.attempt(wanted.targets)
-    return None if attempt is None else (attempt, _pieces(kept))
-
-
-async def _pieces(kept: Kept) -> AsyncGenerator[Attempt | Piece]:
-    for piece in kept.replayed():
-        yield piece
+    return None if attempt is None else (attempt, _Replayed(kept))
 
 
 def wanted_ttl(ingress: Ingress, *configured: CacheConfig | None) -> int | None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -15,16 +14,17 @@ from llm_service.accounting.worst import Asked
 from llm_service.cache.keys import key_of
 from llm_service.cache.service import LONGEST_WAIT, AnswerCache, Opened, Wanted, wanted_ttl
 from llm_service.canonical.answer import Answer
-from llm_service.canonical.events import Ended, Piece
+from llm_service.canonical.events import Ended
 from llm_service.catalogue.service import Catalogue, Target
 from llm_service.completions.writers import Writer
 from llm_service.config import ContextConfig
 from llm_service.context.fitting import Fitter, wanted_context
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import ModelNotFound, ProviderError, for_client
+from llm_service.providers.base import Incoming
 from llm_service.reload import LiveCatalogue
 from llm_service.routing.attempts import Attempt
-from llm_service.routing.engine import AllFailed, Engine, deadline_of
+from llm_service.routing.engine import AllFailed, Engine, Run, deadline_of
 from llm_service.routing.observed import Observed
 from llm_service.routing.plan import Plan, plan
 from llm_service.routing.refusals import failures, refusal
@@ -33,20 +33,18 @@ from llm_service.routing.timers import Deadline
 from shared.auth import Principal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a client wants, and what has been done about it."""
 
     ingress: Ingress
     principal: Principal
     trace: Context | None = None
     request_id: str = ""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
     """Of the answer, and of what had to be asked for it; none where the answer was kept from before."""
 
 
-@dataclass(frozen=True, slots=True)
-class WholeAnswer:
+class WholeAnswer(msgspec.Struct, frozen=True):
     body: bytes
     headers: dict[str, str]
 
@@ -68,8 +66,7 @@ class Completions:
             relayed = committed.relays(dialect, stream=False)
             answer, body = Answer(), b""
             try:
-                async for piece in run:
-                    assert isinstance(piece, Piece)
+                while (piece := await run.next()) is not None:
                     if relayed:
                         body = piece.raw or body
                         continue
@@ -92,8 +89,7 @@ class Completions:
             if frame := writer.begin(committed):
                 yield frame
             try:
-                async for piece in run:
-                    assert isinstance(piece, Piece)
+                while (piece := await run.next()) is not None:
                     if any(isinstance(event, Ended) for event in piece.events):
                         await account.complete()  # who has read the end may ask again at once
                     if frame := writer.write(piece):
@@ -107,7 +103,7 @@ class Completions:
                 yield writer.end(cost_usd=account.cost_usd)
 
     @asynccontextmanager
-    async def _run(self, order: Order) -> AsyncGenerator[tuple[Account, Attempt, AsyncGenerator[Attempt | Piece]]]:
+    async def _run(self, order: Order) -> AsyncGenerator[tuple[Account, Attempt, Incoming]]:
         """The attempt that committed, and the answer's pieces; the configuration of the start holds to the end.
 
         Whatever becomes of the block, what was used is settled when it is left.
@@ -171,7 +167,7 @@ class Completions:
         context: ContextConfig | None,
         most_output: int | None,
     ) -> "_Asked":
-        running = self._engine.run(
+        run = self._engine.start(
             order.ingress,
             planned,
             order.attempts,
@@ -180,7 +176,7 @@ class Completions:
             fitter=None if context is None else self._fitter(order, catalogue, context),
             most_output=most_output,
         )
-        return _Asked(running, order, catalogue)
+        return _Asked(run, order, catalogue)
 
     def _fitter(self, order: Order, catalogue: Catalogue, context: ContextConfig) -> Fitter:
         summaries = Summaries(
@@ -198,7 +194,7 @@ class Completions:
 class _Asked(AbstractAsyncContextManager[Opened]):
     """The providers asked for an answer; leaving the block ends their work."""
 
-    def __init__(self, run: AsyncGenerator[Attempt | Piece], order: Order, catalogue: Catalogue) -> None:
+    def __init__(self, run: Run, order: Order, catalogue: Catalogue) -> None:
         self._run = run
         self._order = order
         self._catalogue = catalogue
@@ -206,14 +202,15 @@ class _Asked(AbstractAsyncContextManager[Opened]):
     async def __aenter__(self) -> Opened:
         """Raises what the client is to be told where none has an answer."""
         try:
-            committed = await anext(self._run)
+            return await self._run.commit(), self._run
         except AllFailed as failure:
             raise refusal(self._order.attempts, self._catalogue, model=self._order.ingress.model) from failure
-        assert isinstance(committed, Attempt)
-        return committed, self._run
+        except BaseException:
+            await self._run.close()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
-        await self._run.aclose()
+        await self._run.close()
 
 
 def _context(ingress: Ingress, catalogue: Catalogue, planned: Plan) -> ContextConfig | None:

@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import structlog
 from sqlalchemy.exc import DBAPIError
 
@@ -35,11 +35,10 @@ REFUSALS = ("22", "23")
 """Classes of SQLSTATE that say that the entry is wrong. Whatever else goes wrong may be right the next time."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     entry: Entry
     durable: "asyncio.Future[None] | None" = None
-    since: float = field(default_factory=time.monotonic)
+    since: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Ledger:

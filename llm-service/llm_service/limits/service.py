@@ -4,11 +4,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from llm_service.ledger.records import AttemptRecord, RequestRecord
@@ -40,8 +40,7 @@ REFUSALS: dict[str, type[LimitReached]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
+class Payer(msgspec.Struct, frozen=True, kw_only=True):
     """On whose account. `session_id` is what the token was made for; `key_id` the API key behind it, if there is."""
 
     organization_id: str
@@ -59,8 +58,7 @@ class Payer:
         return bool(policy.budget or policy.tokens_per_minute or policy.concurrent_requests)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worst:
+class Worst(msgspec.Struct, frozen=True, kw_only=True):
     """What a request may use at most; `usd` counts where the payer has a budget."""
 
     tokens: int

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import msgspec
 
 from llm_service.canonical.events import Piece
 from llm_service.canonical.losses import Losses
@@ -14,8 +16,7 @@ from llm_service.providers.keys import ApiKey, Keys
 from shared.events import Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt: a client's request, to be put to `model`, as a stream or whole. `connect_timeout` in seconds."""
 
     ingress: Ingress
@@ -25,7 +26,7 @@ class Call:
     key: ApiKey | None = None
     max_output_tokens: int | None = None
     """What the model can say at most, where that is known: for protocols in which a request has to name a limit."""
-    losses: Losses = field(default_factory=Losses)
+    losses: Losses = msgspec.field(default_factory=Losses)
     on_sent: Callable[[], None] = lambda: None
     """To be called when the provider has the whole request: from then on it may charge for it."""
 

@@ -1,7 +1,6 @@
 """What became of a request, attempt by attempt: headers, logs and the ledger all tell of this."""
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -27,14 +26,13 @@ Purpose = Literal["answer", "summary"]
 """`summary`: it was asked to summarize what the request leaves out."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, kw_only=True, eq=False):
     """One try at one target; milliseconds count from its start. `key` is the provider's key by name."""
 
     target: Target
     stream: bool
     key: str | None = None
-    started_at: float = field(default_factory=time.time)
+    started_at: float = msgspec.field(default_factory=time.time)
     result: Result = "running"
     error: ProviderError | None = None
     first_content_ms: float | None = None
@@ -46,7 +44,7 @@ class Attempt:
     """Bytes of the answer's words so far."""
     sent: bool = False
     """Whether the provider has the whole request."""
-    dropped: list[str] = field(default_factory=list)
+    dropped: list[str] = msgspec.field(default_factory=list)
     """Fields of the request that it did not carry."""
     context: str | None = None
     """What was left out of the conversation, for the client."""

@@ -1,6 +1,6 @@
 """Attempts in order, until one commits: the one place where fallback is decided, for every surface."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from opentelemetry.context import Context
@@ -13,6 +13,7 @@ from llm_service.context.fitting import Fitter
 from llm_service.dialects.ingress import Ingress
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers import Call
+from llm_service.providers.base import Incoming
 from llm_service.providers.keys import ApiKey
 from llm_service.routing.answering import Answering
 from llm_service.routing.attempts import Attempt
@@ -37,7 +38,7 @@ class Engine:
         self._observed = observed
         self._clock = Clock()
 
-    async def run(
+    def start(
         self,
         ingress: Ingress,
         plan: Plan,
@@ -47,35 +48,11 @@ class Engine:
         parent: Context | None = None,
         fitter: Fitter | None = None,
         most_output: int | None = None,
-    ) -> AsyncGenerator[Attempt | Piece]:
-        """Yields the attempt that committed once, then the answer's pieces up to its end.
-
-        Each attempt stands in `attempts` from its start. `fitter` makes the request fit into each target's window;
-        without it each gets it as it is. No target is asked for more than `most_output` tokens.
-        Closing the generator ends the provider's work.
-        Raises AllFailed before an attempt committed, ProviderError after (the answer broke off).
-        """
+    ) -> "Run":
+        """Each attempt stands in `attempts` from its start. `fitter` makes the request fit into each target's window;
+        without it each gets it as it is. No target is asked for more than `most_output` tokens."""
         turns = self._turns(ingress, plan, attempts, timeouts, parent)
-        while (turn := turns.next()) is not None:
-            answering = Answering(turn, ingress)
-            committed = False
-            try:
-                with turn:
-                    try:
-                        fitted = _limited(await _fitted(ingress, turn, fitter), turn, most_output)
-                        await answering.begin(_call(fitted, turn, timeouts))
-                        committed = True
-                        yield turn.attempt
-                        while (piece := await answering.next()) is not None:
-                            yield piece
-                    finally:
-                        await answering.close()
-                return
-            except ProviderError as error:
-                if committed:
-                    raise
-                await turns.after(turn, error, again=_fits_better(turn, error, fitter))
-        raise AllFailed
+        return Run(turns, ingress, timeouts=timeouts, fitter=fitter, most_output=most_output)
 
     def _turns(
         self, ingress: Ingress, plan: Plan, attempts: list[Attempt], timeouts: Timeouts, parent: Context | None
@@ -110,6 +87,66 @@ class Engine:
             except ProviderError as error:
                 await turns.after(turn, error)
         raise AllFailed
+
+
+class Run(Incoming):
+    """One request's answer in the making: `commit` first, then `next`; `close` whatever becomes of it."""
+
+    def __init__(
+        self, turns: Turns, ingress: Ingress, *, timeouts: Timeouts, fitter: Fitter | None, most_output: int | None
+    ) -> None:
+        self._turns = turns
+        self._ingress = ingress
+        self._timeouts = timeouts
+        self._fitter = fitter
+        self._most_output = most_output
+        self._turn: Turn | None = None
+        self._answering: Answering | None = None
+
+    async def commit(self) -> Attempt:
+        """The attempt whose answer this is. Raises AllFailed."""
+        while (turn := self._turns.next()) is not None:
+            self._turn = turn.begin()
+            self._answering = answering = Answering(turn, self._ingress)
+            try:
+                fitted = _limited(await _fitted(self._ingress, turn, self._fitter), turn, self._most_output)
+                await answering.begin(_call(fitted, turn, self._timeouts))
+            except ProviderError as error:
+                await self._end(error)
+                await self._turns.after(turn, error, again=_fits_better(turn, error, self._fitter))
+            else:
+                return turn.attempt
+        raise AllFailed
+
+    async def next(self) -> Piece | None:
+        """Raises ProviderError where the answer breaks off."""
+        assert self._answering is not None
+        try:
+            piece = await self._answering.next()
+        except ProviderError as error:
+            await self._end(error)
+            raise
+        if piece is None:
+            await self._end(None)
+        return piece
+
+    async def close(self) -> None:
+        """Ends the provider's work where it goes on: then nobody waits for it any more."""
+        await self._end(Left())
+
+    async def _end(self, error: BaseException | None) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        try:
+            if self._answering is not None:
+                await self._answering.close()
+        finally:
+            turn.end(error)
+
+
+class Left(Exception):
+    """The attempt came to no end of its own."""
 
 
 def deadline_of(ingress: Ingress, timeouts: Timeouts) -> float:

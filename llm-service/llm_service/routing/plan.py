@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from llm_service.catalogue.service import Catalogue, Option, Target
 from llm_service.config import Mode, RouteConfig
@@ -17,8 +18,7 @@ ASSUMED_OUTPUT = 500
 """Tokens that an answer is taken to have where models are compared by cost or speed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Targets in the order in which they are tried, each once."""
 
     targets: tuple[Target, ...]

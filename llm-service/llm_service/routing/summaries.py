@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +9,6 @@ import structlog
 from opentelemetry.context import Context
 
 from llm_service.canonical.answer import Answer
-from llm_service.canonical.events import Piece
 from llm_service.canonical.request import Message
 from llm_service.catalogue.service import Catalogue
 from llm_service.context.transcript import summary_request
@@ -69,12 +67,15 @@ class Summaries:
         windows = [window for target in planned.targets if (window := target.facts.context_window) is not None]
         asking = self._request(messages, most_tokens, min(ROOM, *(int(one * WINDOW_SHARE) for one in windows)))
         timeouts = self.catalogue.config.timeouts
-        running = self.engine.run(asking, planned, attempts, timeouts=timeouts, parent=self.trace)
+        run = self.engine.start(asking, planned, attempts, timeouts=timeouts, parent=self.trace)
         answer = Answer()
-        async with aclosing(running) as run:
-            async for piece in run:
-                for event in piece.events if isinstance(piece, Piece) else ():
+        try:
+            await run.commit()
+            while (piece := await run.next()) is not None:
+                for event in piece.events:
                     answer.add(event)
+        finally:
+            await run.close()
         return answer.text.strip() or None
 
     def _request(self, messages: Sequence[Message], most_tokens: int, room: int) -> Ingress:

@@ -41,14 +41,20 @@ class Turn:
         self._seen = seen
         self._parent = parent
 
-    def __enter__(self) -> Self:
+    def begin(self) -> Self:
         self._started = time.monotonic()
         self._span = spans.begin(self.attempt, parent=self._parent)
         return self
 
+    __enter__ = begin
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """`error` is what ended it before its time."""
         attempt = self.attempt
         match error:
             case None:
