@@ -1,7 +1,7 @@
 """Completions, by the two protocols that clients speak: on `/v1/*` as the protocol's own SDKs expect them, on
 `/api/llm/*` with our stream."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,11 +16,11 @@ from llm_service.completions.service import Completions, Order
 from llm_service.completions.writers import DialectWriter, NativeWriter, Writer
 from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.dialects.ingress import Ingress
-from llm_service.routing.spans import parent_of
+from llm_service.routing import spans
 from shared.auth import Principal, principal_of, requires
 from shared.disconnect import unless_client_leaves
 from shared.error_docs import ANTHROPIC_ERROR_DOCS, OPENAI_ERROR_DOCS
-from shared.express import Road
+from shared.express import Road, Whole, body_of
 from shared.request_id import request_id_of
 from shared.sse import EventStream
 
@@ -43,45 +43,55 @@ LlmInvoker = Annotated[Principal, Depends(requires(INVOKES))]
 
 @router.post("/api/llm/chat/completions", summary="Complete a chat", **COMPLETION_DOCS)
 async def create_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
-    ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, _order(request, ingress, principal), NativeWriter(), service)
+    ingress = Ingress(await body_of(request.receive), dialect=OPENAI)
+    return await _answer(request, _order(request, ingress, principal), _native, service)
 
 
 @openai_router.post("/v1/chat/completions", summary="Complete a chat (OpenAI)", **OPENAI_COMPLETION_DOCS)
 async def create_openai_completion(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
-    ingress = Ingress(await request.body(), dialect=OPENAI)
-    return await _answer(request, _order(request, ingress, principal), DialectWriter(ingress), service)
+    ingress = Ingress(await body_of(request.receive), dialect=OPENAI)
+    return await _answer(request, _order(request, ingress, principal), DialectWriter, service)
 
 
 @router.post("/api/llm/messages", summary="Complete a conversation", **MESSAGE_DOCS)
 async def create_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
-    ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
-    return await _answer(request, _order(request, ingress, principal), NativeWriter(), service)
+    ingress = Ingress(await body_of(request.receive), dialect=ANTHROPIC, headers=request.headers)
+    return await _answer(request, _order(request, ingress, principal), _native, service)
 
 
 @anthropic_router.post("/v1/messages", summary="Complete a conversation (Anthropic)", **ANTHROPIC_MESSAGE_DOCS)
 async def create_anthropic_message(request: Request, principal: LlmInvoker, service: CompletionService) -> Response:
-    ingress = Ingress(await request.body(), dialect=ANTHROPIC, headers=request.headers)
+    ingress = Ingress(await body_of(request.receive), dialect=ANTHROPIC, headers=request.headers)
     order = _order(request, ingress, principal)
     named = {"request-id": request_id_of(request.scope)}  # as its SDKs call it
-    return await _answer(request, order, DialectWriter(ingress), service, headers=named)
+    return await _answer(request, order, DialectWriter, service, headers=named)
 
 
 def _order(request: Request, ingress: Ingress, principal: Principal) -> Order:
-    headers, request_id = request.headers, request_id_of(request.scope)
-    return Order(ingress=ingress, principal=principal, request_id=request_id, trace=parent_of(headers))
+    trace = spans.parent_of(request.headers) if spans.somebody_records() else None
+    return Order(ingress=ingress, principal=principal, request_id=request_id_of(request.scope), trace=trace)
+
+
+def _native(_: Ingress) -> Writer:
+    return NativeWriter()
 
 
 async def _answer(
-    request: Request, order: Order, writer: Writer, service: Completions, *, headers: Mapping[str, str] | None = None
+    request: Request,
+    order: Order,
+    writer_for: Callable[[Ingress], Writer],
+    service: Completions,
+    *,
+    headers: dict[str, str] | None = None,
 ) -> Response:
     """`headers` of the answer beside those that tell of its attempts."""
-    named = dict(headers or {})
+    named = {} if headers is None else headers
     if order.ingress.stream:
+        writer = writer_for(order.ingress)
         frames = service.streamed(order, writer, headers=named)
         return EventStream(frames, headers=named, on_error=writer.fail)
     answer = await unless_client_leaves(request.scope, request.receive, service.whole(order))
-    return Response(answer.body, headers={**named, **answer.headers}, media_type="application/json")
+    return Whole(answer.body, headers={**named, **answer.headers})
 
 
 Endpoint = Callable[[Request, Principal, Completions], Awaitable[Response]]
