@@ -47,6 +47,7 @@ from shared.auth.revocations import Revocation, Revocations
 from shared.clients.auth import AuthClient, ExchangedToken
 from shared.database import database
 from shared.ids import new_id
+from shared.request_id import RequestIdMiddleware
 from shared.upstreams import Upstream, Upstreams
 from tests.tokens import ISSUER, SECRET, StaticKeys, make_token
 
@@ -131,7 +132,7 @@ def request_of(path: str, credential: str, state: dict[str, Any]) -> dict[str, A
     }
 
 
-async def median_request(proxy: Proxy, scope: dict[str, Any]) -> float:
+async def median_request(proxy: RequestIdMiddleware, scope: dict[str, Any]) -> float:
     """p50 in microseconds of a request, from the proxy's call to its return."""
 
     async def receive() -> Message:
@@ -156,7 +157,7 @@ async def measure_gateway() -> None:
     async def nowhere(*_: object) -> None:
         raise AssertionError
 
-    proxy = Proxy(nowhere, max_body_bytes=1 << 20, upstream_timeout=10)
+    proxy = RequestIdMiddleware(Proxy(nowhere, max_body_bytes=1 << 20, upstream_timeout=10), service="gateway")
     token = make_token()
     scopes = {
         "neither": request_of("/api/auth/revoke", token, state),

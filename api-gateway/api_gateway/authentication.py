@@ -1,7 +1,7 @@
 """The gateway's one seam for credentials: what comes in is a token of ours, an API key, or a token of another issuer;
 what goes on is a token of ours."""
 
-from api_gateway.credentials import credential_of, unverified_issuer
+from api_gateway.credentials import AUTHORIZATION, credential_of, unverified_issuer
 from api_gateway.exchanged import ExchangedTokens
 from api_gateway.requests import Headers
 from shared.auth import Principal, TokenVerifier
@@ -23,14 +23,21 @@ class Authentication:
         self._exchanged = exchanged
         self._issuer = issuer
 
+    def remembered(self, shown: Headers) -> Principal | None:
+        """Who shows nothing but a token of ours that was verified a short while ago, as nearly every request does.
+
+        Raises Unauthorized where it was revoked since.
+        """
+        if len(shown) == 1 and shown[0][0] == AUTHORIZATION:
+            return self._verifier.remembered(shown[0][1])
+        return None
+
     async def principal_of(self, shown: Headers, *, api_key_header: bool = False) -> Principal:
         """`shown` are the headers in which credentials are.
 
         Raises Unauthorized, MalformedRequest for two credentials, or Unavailable where nobody can tell.
         """
         credential = credential_of(shown, api_key_header=api_key_header)
-        if (known := self._verifier.remembered(credential)) is not None:
-            return known
         if credential.startswith(PREFIX):
             if not is_api_key(credential):
                 raise Unauthorized("The API key is mistyped: its checksum is wrong.", error="invalid_token")

@@ -3,13 +3,14 @@
 import time
 from functools import lru_cache
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_gateway.forwarded import locate
 from api_gateway.metrics import METHODS, Metrics
 from api_gateway.security_headers import SecurityHeaders
 from api_gateway.upstreams import find_route
 from shared.networks import Networks
+from shared.outgoing import OUTGOING
 
 OWN = "gateway"
 """The route of what no service answers: our own pages, and paths that lead nowhere."""
@@ -29,25 +30,19 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 0
         locate(scope, trusted=self._trusted)
-        path = scope["path"]
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = self._headers.added_to(message.get("headers", ()), path=path)
-            await send(message)
-
+        path, outgoing = scope["path"], scope[OUTGOING]
+        outgoing.dressed = self._headers.for_path(path)
+        failed = 0
         try:
-            await self._app(scope, receive, send_on)
+            await self._app(scope, receive, send)
         except Exception:
-            status = status or 500  # the outermost handler will answer so
+            failed = 500  # the outermost handler will answer so
             raise
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.answered(_route_of(path), method, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.answered(_route_of(path), method, outgoing.status or failed, seconds)
 
 
 @lru_cache(maxsize=1024)

@@ -1,14 +1,15 @@
 """Passes requests on to the services: pure ASGI, bytes both ways, nothing held."""
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_gateway.authentication import Authentication
 from api_gateway.metrics import Metrics
-from api_gateway.requests import Headers, LimitedBody, RequestHead, check_path
+from api_gateway.requests import LimitedBody, RequestHead, check_path
 from api_gateway.upstreams import LARGEST_BODIES, Route, find_route
 from shared.auth import Principal
 from shared.errors import DomainError, InsufficientScope, Unauthorized, Unavailable, error_response
+from shared.outgoing import OUTGOING, Outgoing
 from shared.upstreams import Upstream
 
 log = structlog.get_logger(__name__)
@@ -26,26 +27,25 @@ class Proxy:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        outgoing: Outgoing = scope[OUTGOING]
+        body = None
         try:
             head = RequestHead(scope)
             check_path(scope)
             head.check_framing()
             route = find_route(scope["path"])
-            answer.body = body = LimitedBody(receive, limit=self._largest_body(route), declared=head.length)
-            if body.exceeded:
-                raise body.too_large
-            await self._pass_on(scope, head, body.receive, answer, route=route)
+            body = LimitedBody(receive, limit=self._largest_body(route), declared=head.length, answer=outgoing)
+            await self._pass_on(scope, head, body.receive, send, route=route)
         except DomainError as error:
-            if answer.started:
+            if outgoing.status:
                 raise  # the server breaks the connection off: half an answer must not look whole
-            await answer.refuse(error, scope, receive)
+            await _refuse(error, scope, receive, send)
         except Exception:
-            if not (answer.complete or answer.withheld):
+            if not (outgoing.complete or outgoing.void):
                 raise
             log.exception("the service failed after its answer", path=scope["path"])
-        if answer.withheld and answer.body is not None:
-            await answer.refuse(answer.body.too_large, scope, receive)
+        if body is not None and outgoing.void and not outgoing.status:
+            await _refuse(body.too_large, scope, receive, send)
 
     def _largest_body(self, route: Route | None) -> int:
         """In bytes."""
@@ -53,36 +53,37 @@ class Proxy:
         return self._max_body_bytes if most is None else min(most, self._max_body_bytes)
 
     async def _pass_on(
-        self, scope: Scope, head: RequestHead, receive: Receive, answer: "_Answer", *, route: Route | None
+        self, scope: Scope, head: RequestHead, receive: Receive, send: Send, *, route: Route | None
     ) -> None:
-        state = scope["state"]
+        state, outgoing = scope["state"], scope[OUTGOING]
         if route is None or route.public:
-            answer.limits = await state["admission"].of_stranger(scope)
+            outgoing.told = await state["admission"].of_stranger(scope)
         if route is None:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, send)
             return
-        token = None
+        principal = None
         if not route.public:
-            principal = await self._authenticated(scope, head, route, answer)
-            answer.limits = await state["admission"].of_principal(principal)
+            principal = await self._authenticated(scope, head, route)
+            outgoing.told = await state["admission"].of_principal(principal)
             needed = route.scope_for(scope["method"])
             if needed is not None and needed not in principal.scopes:
                 raise InsufficientScope(needed)
-            token = principal.token
-        onward = {**scope, "headers": head.to_pass_on(token=token)}
+        onward = {**scope, "headers": head.to_pass_on(principal)}
         upstream: Upstream = state["upstreams"][route.service]
-        await upstream.forward(onward, receive, answer.send, answer_timeout=self._upstream_timeout)
+        await upstream.forward(onward, receive, send, answer_timeout=self._upstream_timeout)
 
-    async def _authenticated(self, scope: Scope, head: RequestHead, route: Route, answer: "_Answer") -> Principal:
+    async def _authenticated(self, scope: Scope, head: RequestHead, route: Route) -> Principal:
         """Raises what is wrong with the credential; guesses count against the address, so RateLimited too."""
         state = scope["state"]
         authentication: Authentication = state["authentication"]
         metrics: Metrics = state["metrics"]
         try:
-            principal = await authentication.principal_of(head.credentials, api_key_header=route.api_key_header)
+            principal = authentication.remembered(head.credentials) or await authentication.principal_of(
+                head.credentials, api_key_header=route.api_key_header
+            )
         except Unauthorized:
             metrics.authenticated["refused"] += 1
-            answer.limits = await state["admission"].of_stranger(scope)
+            scope[OUTGOING].told = await state["admission"].of_stranger(scope)
             raise
         except Unavailable:
             metrics.authenticated["unavailable"] += 1
@@ -91,35 +92,7 @@ class Proxy:
         return principal
 
 
-class _Answer:
-    """How far the answer has come. What a service says to a body that was cut short is withheld: we cut it."""
-
-    __slots__ = ("_send", "body", "complete", "limits", "started", "withheld")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.body: LimitedBody | None = None
-        self.started = False
-        self.complete = False
-        self.withheld = False
-        self.limits: Headers = []
-        """What the answer tells about rate limits."""
-
-    async def refuse(self, error: DomainError, scope: Scope, receive: Receive) -> None:
-        """Answers with the error instead."""
-        self.withheld = False
-        refusal = error_response(error, scope=scope)
-        refusal.raw_headers.extend(self.limits)
-        await refusal(scope, receive, self._send)
-
-    async def send(self, message: Message) -> None:
-        if not self.started:
-            if self.body is not None and self.body.exceeded:
-                self.withheld = True
-                return
-            if self.limits:
-                message["headers"] = [*message.get("headers", ()), *self.limits]
-            self.started = True
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self.complete = True
-        await self._send(message)
+async def _refuse(error: DomainError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the error instead."""
+    scope[OUTGOING].void = False
+    await error_response(error, scope=scope)(scope, receive, send)

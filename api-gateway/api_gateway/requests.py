@@ -6,8 +6,10 @@ from functools import lru_cache
 from starlette.types import Message, Receive, Scope
 
 from api_gateway.tracing import trace_headers
+from shared.auth import Principal
 from shared.errors import ContentTooLarge, HeadersTooLarge, MalformedRequest
 from shared.http.forward import HOP_BY_HOP, named_by_connection
+from shared.outgoing import Outgoing
 from shared.request_id import request_id_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -35,6 +37,7 @@ TRACING = frozenset({b"traceparent", b"tracestate"})
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 """They are the next hop's to make, from what they say here."""
 ENDS_HERE = FORGEABLE | TRACING | HOP_BY_HOP | {b"host", b"date"}
+READ_HERE = ENDS_HERE | CREDENTIALS | FRAMING
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 """Less than `shared.connection` takes, so that a service takes what the gateway adds."""
@@ -56,7 +59,7 @@ class Ambiguous(MalformedRequest):
 class RequestHead:
     """A request's headers, read in one pass: the gateway asks much of them, and nothing twice."""
 
-    __slots__ = ("_codings", "_hosts", "_lengths", "_named", "_on", "_scope", "credentials")
+    __slots__ = ("_codings", "_framing", "_hosts", "_lengths", "_named", "_on", "_scope", "credentials")
 
     def __init__(self, scope: Scope) -> None:
         """Raises HeadersTooLarge."""
@@ -64,28 +67,30 @@ class RequestHead:
         self._hosts: list[bytes] = []
         self._lengths: list[bytes] = []
         self._codings: list[bytes] = []
+        self._framing: Headers = []
         self._named: set[bytes] = set()
         self._on: Headers = []
         self.credentials: Headers = []
         """Every credential that it shows, by the header that it is in."""
         headers: Headers = scope["headers"]
-        size = 0
-        for name, value in headers:
-            size += len(name) + len(value)
-            if name in CREDENTIALS:
-                self.credentials.append((name, value))
-            elif name not in ENDS_HERE:
-                if name == b"content-length":
-                    self._lengths.append(value)
-                elif not name.startswith(b"x-") or not name.startswith(FORGEABLE_PREFIXES):
-                    self._on.append((name, value))
+        for header in headers:
+            name, value = header
+            if name not in READ_HERE:
+                if not (name.startswith(b"x-") and name.startswith(FORGEABLE_PREFIXES)):
+                    self._on.append(header)
+            elif name in CREDENTIALS:
+                self.credentials.append(header)
             elif name == b"host":
                 self._hosts.append(value)
-            elif name == b"connection":
-                self._named |= named_by_connection([(name, value)])
+            elif name == b"content-length":
+                self._lengths.append(value)
+                self._framing.append(header)
             elif name == b"transfer-encoding":
                 self._codings.append(value)
-        if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+                self._framing.append(header)
+            elif name == b"connection":
+                self._named |= named_by_connection([header])
+        if len(headers) > MAX_HEADERS or sum(map(len, map(b"".join, headers))) > MAX_HEADER_BYTES:
             raise HeadersTooLarge(f"A request may have {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together.")
 
     @property
@@ -109,32 +114,32 @@ class RequestHead:
         if codings and (self._scope["http_version"] == "1.0" or [one.lower() for one in codings] != [b"chunked"]):
             raise Ambiguous("The only Transfer-Encoding is chunked, since HTTP/1.1.")
 
-    def to_pass_on(self, *, token: str | None = None) -> Headers:
+    def to_pass_on(self, principal: Principal | None) -> Headers:
         """The client's headers without those it could forge and those of this hop, and who it is and which request, as
-        the gateway knows it; whatever credential the client showed, what is behind sees `token` alone.
+        the gateway knows it; whatever credential the client showed, what is behind sees the principal's token alone.
 
         What its Connection header names ends here, so that it cannot take away what the gateway adds.
         """
         scope, client = self._scope, self._scope.get("client")
         host = self._hosts[0] if self._hosts else b""
-        on = [*self._on, *self.credentials] if token is None else self._on
+        on = self._on if principal is not None else [*self._on, *self.credentials]
         if self._named:
-            on = [(name, value) for name, value in on if name not in self._named]
-        credential = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
-        if token is not None and any(name == API_KEY for name, _ in self.credentials):
-            credential += self._as_anthropics_clients(on)
-        return [
+            on = [header for header in on if header[0] not in self._named]
+        headers = [
             (b"host", host),
             *on,
-            *[(b"content-length", value) for value in self._lengths],
-            *[(b"transfer-encoding", value) for value in self._codings],
-            *credential,
+            *self._framing,
             *trace_headers(scope),
             (b"x-request-id", request_id_of(scope).encode()),
             (b"x-forwarded-for", str(client[0]).encode() if client else b"unknown"),
             (b"x-forwarded-host", host),
             (b"x-forwarded-proto", scope["scheme"].encode()),
         ]
+        if principal is not None:
+            headers.append((b"authorization", principal.authorization))
+            if API_KEY in dict(self.credentials):
+                headers += self._as_anthropics_clients(on)
+        return headers
 
     def _as_anthropics_clients(self, on: Headers) -> Headers:
         """Whose key is in that header speaks their protocol; the header ends here, so that it is said otherwise."""
@@ -164,16 +169,19 @@ def _path_problem(path: str, raw: bytes) -> str | None:
 
 
 class LimitedBody:
-    """A request's body as it arrives, up to `limit` bytes. `exceeded` says that there was more."""
+    """A request's body as it arrives, up to `limit` bytes; what the service says to a body that was cut short is
+    kept back."""
 
-    __slots__ = ("_limit", "_receive", "_received", "exceeded")
+    __slots__ = ("_answer", "_limit", "_receive", "_received")
 
-    def __init__(self, receive: Receive, *, limit: int, declared: bytes) -> None:
-        """`declared` is its length as the client says it, in digits."""
+    def __init__(self, receive: Receive, *, limit: int, declared: bytes, answer: Outgoing) -> None:
+        """`declared` is its length as the client says it, in digits. Raises ContentTooLarge."""
         self._receive = receive
         self._limit = limit
         self._received = 0
-        self.exceeded = not declared.isdigit() or int(declared) > limit
+        self._answer = answer
+        if not declared.isdigit() or int(declared) > limit:
+            raise self.too_large
 
     @property
     def too_large(self) -> ContentTooLarge:
@@ -184,7 +192,6 @@ class LimitedBody:
         message = await self._receive()
         self._received += len(message.get("body", b""))
         if self._received > self._limit:
-            self.exceeded = True
-        if self.exceeded:
+            self._answer.void = True
             raise self.too_large
         return message

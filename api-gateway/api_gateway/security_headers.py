@@ -1,8 +1,8 @@
 """What every answer tells a browser: guess no types, show it in no frame, load nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
-Header = tuple[bytes, bytes]
+Headers = list[tuple[bytes, bytes]]
 
 NOTHING = b"default-src 'none'; frame-ancestors 'none'"
 DOCS = (
@@ -23,17 +23,23 @@ class SecurityHeaders:
     """Adds what a service did not set itself, and drops what tells which software answers."""
 
     def __init__(self, *, https: bool) -> None:
-        headers = [*ALWAYS, HSTS] if https else ALWAYS
-        self._headers = [*headers, (b"content-security-policy", NOTHING)]
-        self._docs_headers = [*headers, (b"content-security-policy", DOCS)]
+        always = [*ALWAYS, HSTS] if https else ALWAYS
+        self._plain = _Dress([*always, (b"content-security-policy", NOTHING)]).added_to
+        self._docs = _Dress([*always, (b"content-security-policy", DOCS)]).added_to
 
-    def added_to(self, theirs: Iterable[Header], *, path: str) -> list[Header]:
-        ours = self._docs_headers if path == "/docs" or path.startswith("/docs/") else self._headers
-        answer = list(theirs)
-        present = {name for name, _ in answer}
-        if not TELLTALE.isdisjoint(present):
-            answer = [header for header in answer if header[0] not in TELLTALE]
-        for header in ours:
-            if header[0] not in present:
-                answer.append(header)
-        return answer
+    def for_path(self, path: str) -> Callable[[Headers], Headers]:
+        """What makes of an answer's headers those that it goes out with."""
+        return self._docs if path.startswith("/docs") and path[5:6] in ("", "/") else self._plain
+
+
+class _Dress:
+    def __init__(self, ours: Headers) -> None:
+        self._ours = ours
+        self._special = TELLTALE.union([name for name, _ in ours])
+
+    def added_to(self, theirs: Headers) -> Headers:
+        present = dict(theirs)
+        if self._special.isdisjoint(present):  # nearly always
+            return [*theirs, *self._ours]
+        kept = [header for header in theirs if header[0] not in TELLTALE]
+        return [*kept, *[header for header in self._ours if header[0] not in present]]

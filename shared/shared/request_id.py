@@ -5,11 +5,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.access import Access, access_log
 from shared.ids import new_id
 from shared.logs import request_at_hand
+from shared.outgoing import OUTGOING, Outgoing
 
 REQUEST_ID = "synapscale.request_id"
 """Where in its scope a request's id is."""
@@ -41,29 +42,20 @@ class RequestIdMiddleware:
         if scope["type"] != "http" or REQUEST_ID in scope:
             await self.app(scope, receive, send)
             return
-        scope[REQUEST_ID] = request_id = _given(scope) or new_id("req")
-        named = (b"x-request-id", request_id.encode())
         started = time.perf_counter()
-        status = 0
-
-        async def send_named(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
-                headers.append(named)
-                message["headers"] = headers
-            await send(message)
-
+        scope[REQUEST_ID] = request_id = _given(scope) or new_id("req")
+        scope[OUTGOING] = outgoing = Outgoing(send, request_id=request_id)
         outer = request_at_hand.set((request_id, self.service))
         try:
-            await self.app(scope, receive, send_named)
+            await self.app(scope, receive, outgoing.send)
         finally:
             request_at_hand.reset(outer)
             path = scope["path"]
             if access_log.wants() and not path.startswith(_QUIET_PATHS):
                 ms = round((time.perf_counter() - started) * 1000, 1)
-                access_log.add(Access(request_id, self.service, scope["method"], path, status, ms, time.time()))
+                access_log.add(
+                    Access(request_id, self.service, scope["method"], path, outgoing.status, ms, time.time())
+                )
 
 
 def _given(scope: Scope) -> str | None:

@@ -7,16 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import __version__, health
 from shared.database import DatabaseAway
 from shared.error_docs import PROBLEM_DOCS, SCHEMAS
 from shared.errors import error_response, install_error_handlers
 from shared.logs import configure_logs
-from shared.request_id import RequestIdMiddleware
+from shared.outgoing import OUTGOING
+from shared.request_id import REQUEST_ID, RequestIdMiddleware
 from shared.settings import ServiceSettings
 from shared.upstreams import Upstreams
 
@@ -32,16 +32,43 @@ LOOK_FOR_OBSERVERS_EVERY = 1.0
 
 
 class Service(FastAPI):
-    """Its OpenAPI document knows how errors look."""
+    """Its OpenAPI document knows how errors look.
 
+    While nobody observes, a request goes past the three outermost layers of the frameworks, which take 6 µs of it: two
+    of them do nothing for us, and what the third does is said here once more.
+    """
+
+    _short: RequestIdMiddleware | None = None
     _observed = True
     _look_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_observed():
-            await Starlette.__call__(self, scope, receive, send)
-        else:
+        short = self._short
+        if short is None or scope["type"] != "http" or self._is_observed():
             await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        if REQUEST_ID in scope:  # another service of this process passes it on, and tells what is unexpected
+            await short.app(scope, receive, send)
+            return
+        try:
+            await short(scope, receive, send)
+        except Exception as error:
+            answer: Response = await self.exception_handlers[Exception](Request(scope), error)  # type: ignore[misc]
+            if not scope[OUTGOING].status:
+                await answer(scope, receive, scope[OUTGOING].send)
+            raise  # the server closes the connection
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The frameworks' own, whose part from our outermost layer on is the short road."""
+        stack: Any = super().build_middleware_stack()
+        if self.user_middleware[0].cls is RequestIdMiddleware:  # nobody has put a layer in front of it
+            first = stack
+            while not isinstance(first, RequestIdMiddleware):
+                first = first.app
+            self._short = first
+        built: ASGIApp = stack
+        return built
 
     def _is_observed(self) -> bool:
         """Whether OpenTelemetry is set up in this process, as `opentelemetry-instrument` does."""

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.http.forward import forward
 from shared.http.inprocess import InProcessTransport
-from shared.request_id import REQUEST_ID
+from shared.networks import PEER
 from shared.settings import ServiceSettings
 
 NAMES = ("auth", "llm", "chat")
@@ -51,7 +51,8 @@ class Upstream(ABC):
 
     @abstractmethod
     async def forward(self, scope: Scope, receive: Receive, send: Send, *, answer_timeout: float) -> None:
-        """Passes one request on and its answer back, both as they come. Its headers are those that travel on.
+        """Passes one request on and its answer back, both as they come. Its headers are those that travel on; `scope`
+        is the service's from then on, not the caller's.
 
         `answer_timeout` is in seconds, for the answer's head and then for each silence in its body.
         Raises Unavailable, GatewayTimeout or BadGateway.
@@ -111,8 +112,9 @@ class InProcessUpstream(Upstream):
         await self._call(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asgi_only = {name: scope[name] for name in _KEYS if name in scope}
-        await self.app({**asgi_only, "state": dict(self._state)}, receive, send)
+        scope["state"] = dict(self._state)
+        scope.pop(PEER, None)  # the caller's own business
+        await self.app(scope, receive, send)
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
@@ -123,25 +125,6 @@ class InProcessUpstream(Upstream):
             )
             async with self._client:
                 yield
-
-
-_KEYS = (
-    "type",
-    "asgi",
-    "http_version",
-    "method",
-    "scheme",
-    "path",
-    "raw_path",
-    "query_string",
-    "root_path",
-    "headers",
-    "client",
-    "server",
-    "extensions",
-    REQUEST_ID,  # a request that is passed on is named once; one of `client()` has no name yet
-)
-"""What is not the caller's own business."""
 
 
 class Upstreams:

@@ -13,6 +13,10 @@ from shared.errors import InsufficientScope
 AUTHORIZATION = b"authorization"
 
 
+def bearer(token: str) -> bytes:
+    return b"Bearer " + token.encode(errors="surrogatepass")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """A verified caller. `token` is what they showed; calls made for them to other services carry it on.
@@ -30,6 +34,11 @@ class Principal:
     token: str = field(repr=False)
     policy: Policy = UNLIMITED
     actor: str | None = None
+    authorization: bytes = field(init=False, repr=False, compare=False)
+    """The header that shows the token."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "authorization", bearer(self.token))
 
     def with_scope(self, scope: str) -> "Principal":
         """Itself. Raises InsufficientScope."""
@@ -54,10 +63,16 @@ _documented = OAuth2PasswordBearer(tokenUrl="/api/auth/token", auto_error=False,
 
 async def principal_of(request: Request) -> Principal:
     """Who shows the request's token. Raises Unauthorized."""
-    authorization = next(
-        (value.decode("latin-1") for name, value in request.scope["headers"] if name == AUTHORIZATION), None
-    )
-    principal: Principal = await request.scope["state"]["verifier"].principal_of(authorization)
+    verifier = request.scope["state"]["verifier"]
+    authorization = None
+    for name, value in request.scope["headers"]:
+        if name == AUTHORIZATION:
+            known: Principal | None = verifier.remembered(value)
+            if known is not None:
+                return known
+            authorization = value.decode("latin-1")
+            break
+    principal: Principal = await verifier.principal_of(authorization)
     return principal
 
 
