@@ -46,6 +46,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             settings.llm_config,
             variables=environment() if variables is None else variables,
             development=settings.env == "development",
+            transport=settings.http_transport,
         )
         observed = Observed()
         async with AsyncExitStack() as closing:

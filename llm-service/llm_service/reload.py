@@ -13,6 +13,7 @@ from llm_service.catalogue.service import Catalogue, Listings
 from llm_service.config import Config, ConfigError, ProviderConfig
 from llm_service.config_file import load_config
 from llm_service.providers import Provider, build_provider, fallback_provider
+from shared.http.calls import HttpTransport
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +62,14 @@ class _Use:
 class LiveCatalogue:
     """`use` gives a request one edition for all its life; a replaced one is closed when its last request has ended."""
 
-    def __init__(self, path: Path, *, variables: Mapping[str, str], development: bool) -> None:
+    def __init__(
+        self, path: Path, *, variables: Mapping[str, str], development: bool, transport: HttpTransport = "asyncio"
+    ) -> None:
         """Raises ConfigError: a service does not start with a file that it cannot use."""
         self._path = path
         self._variables = variables
         self._development = development
+        self._transport: HttpTransport = transport
         self._listings = Listings()
         self._mark = _mark(path)
         self._closing: set[asyncio.Task[None]] = set()
@@ -120,7 +124,9 @@ class LiveCatalogue:
         owned = {}
         for name, row in config.active.items():
             known = before.get(name)
-            owned[name] = known if known and known.row == row else _Owned(build_provider(name, row), row)
+            if known is None or known.row != row:
+                known = _Owned(build_provider(name, row, transport=self._transport), row)
+            owned[name] = known
         if not owned and self._development:
             echo = fallback_provider(config)
             owned[echo.name] = _Owned(echo, None)

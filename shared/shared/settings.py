@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
+from shared.http.calls import HttpTransport
 from shared.networks import Networks
 from shared.secrets import kept_secret, stored_secret
 
@@ -41,6 +42,9 @@ class ServiceSettings(BaseSettings):
     auth_url: str | None = Field(None, description="address of auth-service; unset: same process")
     llm_url: str | None = Field(None, description="address of llm-service; unset: same process")
     chat_url: str | None = Field(None, description="address of chat-service; unset: same process")
+    http_transport: HttpTransport = Field(
+        "asyncio", description="what carries calls to services and providers; httpx2: its own connections"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

@@ -3,22 +3,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from shared.http.calls import LIMITS, Caller, HttpTransport, HttpxCaller, WireCaller
 from shared.http.forward import forward
 from shared.http.inprocess import InProcessTransport
+from shared.http.wire_transport import WireTransport
+from shared.request_id import REQUEST_ID
 from shared.networks import PEER
 from shared.settings import ServiceSettings
 
 NAMES = ("auth", "llm", "chat")
 
 CONNECT_TIMEOUT = 2.0
-KEEP_ALIVE = 30.0
-"""Seconds an idle connection is kept: less than `shared.server.KEEP_ALIVE`, so that we close first."""
 
 
 class Upstream(ABC):
@@ -60,32 +62,47 @@ class Upstream(ABC):
 
 
 class HttpUpstream(Upstream):
-    """A service in another process, over kept-alive HTTP/1.1 connections."""
+    """A service in another process, over kept-alive HTTP/1.1 connections. No proxy is asked for the way."""
 
-    def __init__(self, name: str, *, url: str) -> None:
+    def __init__(self, name: str, *, url: str, transport: HttpTransport = "asyncio") -> None:
         super().__init__(name)
         self.url = httpx2.URL(url)
-        self._transport: httpx2.AsyncBaseTransport | None = None
+        self._transport: HttpTransport = transport
         self._client: httpx2.AsyncClient | None = None
+        self._caller: Caller | None = None
 
     def client(self) -> httpx2.AsyncClient:
         assert self._client is not None, "the upstream is not running"
         return self._client
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, *, answer_timeout: float) -> None:
-        assert self._transport is not None, "the upstream is not running"
-        timeout = {"connect": CONNECT_TIMEOUT, "pool": CONNECT_TIMEOUT, "read": answer_timeout, "write": answer_timeout}
-        await forward(scope, receive, send, transport=self._transport, to=self.url, name=self.name, timeout=timeout)
+        assert self._caller is not None, "the upstream is not running"
+        await forward(
+            scope,
+            receive,
+            send,
+            caller=self._caller,
+            name=self.name,
+            connect_timeout=CONNECT_TIMEOUT,
+            answer_timeout=answer_timeout,
+        )
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
-        limits = httpx2.Limits(max_connections=2000, max_keepalive_connections=200, keepalive_expiry=KEEP_ALIVE)
-        self._transport = httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
+        ours = self._transport == "asyncio"
         self._client = httpx2.AsyncClient(
-            transport=self._transport, base_url=self.url, timeout=httpx2.Timeout(30, connect=CONNECT_TIMEOUT)
+            transport=WireTransport() if ours else httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=False),
+            base_url=self.url,
+            timeout=httpx2.Timeout(30, connect=CONNECT_TIMEOUT),
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # answers are other people's
         )
-        async with self._client:
+        self._caller = WireCaller(str(self.url)) if ours else HttpxCaller(self._client)
+        try:
             yield
+        finally:
+            await self._caller.close()
+            await self._client.aclose()
 
 
 class InProcessUpstream(Upstream):
@@ -136,7 +153,8 @@ class Upstreams:
     @classmethod
     def from_settings(cls, settings: ServiceSettings) -> "Upstreams":
         addresses = {"auth": settings.auth_url, "llm": settings.llm_url, "chat": settings.chat_url}
-        return cls(HttpUpstream(name, url=url) for name, url in addresses.items() if url)
+        over = settings.http_transport
+        return cls(HttpUpstream(name, url=url, transport=over) for name, url in addresses.items() if url)
 
     def __getitem__(self, name: str) -> Upstream:
         """Raises LookupError, naming the setting that is missing."""

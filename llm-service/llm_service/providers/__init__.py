@@ -11,6 +11,7 @@ from llm_service.providers.keys import ApiKey, Keys
 from llm_service.providers.mistral import MistralProvider
 from llm_service.providers.openai import OpenAIProvider
 from llm_service.providers.openai_compatible import OpenAICompatibleProvider
+from shared.http.calls import HttpTransport
 
 __all__ = [
     "Call",
@@ -40,29 +41,29 @@ def _keys(name: str, row: ProviderConfig, *, required: bool = True) -> Keys:
     return Keys(keys)
 
 
-TYPES: dict[str, Callable[[str, ProviderConfig], Provider]] = {
-    "openai": lambda name, row: OpenAIProvider(
-        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+TYPES: dict[str, Callable[[str, ProviderConfig, HttpTransport], Provider]] = {
+    "openai": lambda name, row, over: OpenAIProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models, transport=over
     ),
-    "openai_compatible": lambda name, row: OpenAICompatibleProvider(
-        name, base_url=_base_url(name, row), keys=_keys(name, row, required=False), models=row.models
+    "openai_compatible": lambda name, row, over: OpenAICompatibleProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row, required=False), models=row.models, transport=over
     ),
-    "mistral": lambda name, row: MistralProvider(
-        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+    "mistral": lambda name, row, over: MistralProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models, transport=over
     ),
-    "gemini": lambda name, row: GeminiProvider(
-        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+    "gemini": lambda name, row, over: GeminiProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models, transport=over
     ),
-    "anthropic": lambda name, row: AnthropicProvider(
-        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models
+    "anthropic": lambda name, row, over: AnthropicProvider(
+        name, base_url=_base_url(name, row), keys=_keys(name, row), models=row.models, transport=over
     ),
-    "echo": lambda name, row: EchoProvider(name, models=row.models),
+    "echo": lambda name, row, _: EchoProvider(name, models=row.models),
 }
 
 
-def build_provider(name: str, row: ProviderConfig) -> Provider:
+def build_provider(name: str, row: ProviderConfig, *, transport: HttpTransport = "asyncio") -> Provider:
     """Raises ConfigError."""
-    return TYPES[row.type](name, row)
+    return TYPES[row.type](name, row, transport)
 
 
 def fallback_provider(config: Config) -> Provider:

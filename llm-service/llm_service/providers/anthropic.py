@@ -15,6 +15,7 @@ from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, CountsTokens, ListsModels
 from llm_service.providers.http import HttpProvider, retry_after
 from llm_service.providers.keys import ApiKey, Keys
+from shared.http.calls import HttpTransport
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -50,8 +51,12 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
     dialect = ANTHROPIC
     section = "anthropic"
 
-    def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
-        super().__init__(name, base_url=base_url.rstrip("/").removesuffix("/v1"), keys=keys, models=models)
+    def __init__(
+        self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...], transport: HttpTransport = "asyncio"
+    ) -> None:
+        super().__init__(
+            name, base_url=base_url.rstrip("/").removesuffix("/v1"), keys=keys, models=models, transport=transport
+        )
         self._most_tokens: dict[str, int] = {}
 
     def headers(self, key: ApiKey | None) -> dict[str, str]:

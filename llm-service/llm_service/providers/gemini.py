@@ -21,6 +21,7 @@ from llm_service.providers.base import Call, CountsTokens, Embeddings, Embeds, I
 from llm_service.providers.http import HttpProvider, failures_told, retry_after
 from llm_service.providers.keys import ApiKey, Keys
 from shared.events import Usage
+from shared.http.calls import HttpTransport
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -39,8 +40,10 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
     dialect = GEMINI
     section = "gemini"
 
-    def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
-        super().__init__(name, base_url=base_url, keys=keys, models=models)
+    def __init__(
+        self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...], transport: HttpTransport = "asyncio"
+    ) -> None:
+        super().__init__(name, base_url=base_url, keys=keys, models=models, transport=transport)
         self._clients: dict[str, Client] = {}
 
     def headers(self, key: ApiKey | None) -> dict[str, str]:

@@ -20,7 +20,7 @@ from llm_service.dialects.base import Body
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, Incoming, Provider
 from llm_service.providers.keys import ApiKey, Keys
-from shared.http.calls import LIMITS, BrokenOff, Caller, Reply, Unreachable, caller
+from shared.http.calls import LIMITS, BrokenOff, Caller, HttpTransport, Reply, Unreachable, caller
 from shared.http.frames import FrameReader, FrameTooLarge
 
 LARGEST_ERROR = 64 * 1024
@@ -38,8 +38,11 @@ class HttpProvider(Provider):
 
     dialect: Dialect
 
-    def __init__(self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, *, base_url: str, keys: Keys, models: tuple[str, ...], transport: HttpTransport = "asyncio"
+    ) -> None:
         super().__init__(name, models=models, keys=keys)
+        self._transport: HttpTransport = transport
         self.base_url = base_url.rstrip("/")
         self._prepared: dict[tuple[str, str | None], Any] = {}
 
@@ -50,7 +53,7 @@ class HttpProvider(Provider):
 
     @cached_property
     def _caller(self) -> Caller:
-        return caller(self.base_url, client=lambda: self._http)
+        return caller(self.base_url, transport=self._transport, client=lambda: self._http)
 
     @abstractmethod
     def headers(self, key: ApiKey | None) -> dict[str, str]:
