@@ -1,7 +1,6 @@
 """An answer that comes over a wire."""
 
 import asyncio
-from collections import deque
 from typing import Protocol
 
 from shared.http.wire_errors import BrokenOff, TooLarge, TooSlow
@@ -51,30 +50,32 @@ class WireAnswer:
         self._connection = connection
         # What the connection fills, and whom it wakes.
         self.error: Exception | None = None
-        self.pieces: deque[bytes] = deque()
+        self.pieces: list[bytes] = []
         self.waiting = 0
         self.waiter: asyncio.Future[None] | None = waiter
         self._timer: asyncio.TimerHandle | None = None
         self._seconds: float | None = None
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece, cut as it arrived; b"" at the end. Raises BrokenOff, NotHttp, TooSlow (seconds)."""
-        while not self.pieces:
+        """All that has arrived; b"" at the end. Raises BrokenOff, NotHttp, TooSlow (seconds)."""
+        pieces = self.pieces
+        while not pieces:
             if self.complete:
                 return b""
             if self.error is not None:
                 raise self.error
             await self._news(timeout)
-        piece = self.pieces.popleft()
-        self.waiting -= len(piece)
-        if not self.complete and self.waiting <= MOST_WAITING // 2:
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.waiting = 0
+        if not self.complete:
             self._connection.resume_reading()
         return piece
 
     async def body(self, limit: int, timeout: float | None = None) -> bytes:
         """All that is left. Raises as `read` does, and TooLarge for more than `limit` bytes."""
         if self.complete and len(self.pieces) == 1 and self.waiting <= limit:  # nearly always
-            return self.pieces.popleft()
+            return self.pieces.pop()
         size, pieces = 0, []
         while piece := await self.read(timeout):
             size += len(piece)

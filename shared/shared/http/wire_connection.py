@@ -229,6 +229,9 @@ class Connection(asyncio.Protocol):
         self._answer = None
         if self.reading_paused:
             self.resume_reading()
+        if self._head_only and not self._ended:  # the parser waits for the body that a HEAD's length speaks of
+            self._parser = httptools.HttpResponseParser(self)
+            self._ended = True
         if self._keep_alive and self._ended and not self._surplus and self._pump is None:
             self._pool.take_back(self)
         else:
@@ -299,6 +302,7 @@ class Connection(asyncio.Protocol):
         answer.status = status
         if self._head_only:
             answer.complete = True
+            self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
         answer = self._answer

@@ -107,10 +107,25 @@ async def test_framings_and_what_becomes_of_the_connection(raw: bytes, status: i
 
 
 async def test_a_head_answer_has_no_body_whatever_its_length_says() -> None:
-    async with wired(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")) as (wire, server):
+    async def script(peer: Peer) -> None:
+        while True:
+            asked, _ = await peer.request()
+            peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" + b"12345" * asked.startswith(b"POST"))
+
+    async with wired(script) as (wire, server):
         head = render_head(b"HEAD", b"/", [(b"host", b"x")])
-        assert await call(wire, head, None) == (200, b"")
-        assert await call(wire, head, None) == (200, b"")
+        for _ in range(3):
+            assert await call(wire, head, None) == (200, b"")
+            assert await call(wire, POST, b"{}") == (200, b"12345")
+        assert server.opened == 1
+
+
+async def test_a_head_answer_that_has_a_body_all_the_same_ends_its_connection() -> None:
+    async with wired(answering(OK)) as (wire, server):
+        head = render_head(b"HEAD", b"/", [(b"host", b"x")])
+        for _ in range(2):
+            assert await call(wire, head, None) == (200, b"")
+            await asyncio.wait_for(server.all_gone.wait(), 5)
         assert server.opened == 2
 
 

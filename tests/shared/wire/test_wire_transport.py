@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx2
@@ -72,6 +73,81 @@ async def test_pieces_are_given_as_they_come(transport: New) -> None:
         assert await anext(pieces) == b"!!"
         with pytest.raises(StopAsyncIteration):
             await anext(pieces)
+
+
+async def test_target_and_headers_go_out_byte_for_byte_and_come_back_so(transport: New) -> None:
+    heads: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        heads.append((await peer.request())[0])
+        peer.say(b"HTTP/1.1 299 Odd\r\nset-cookie: a=1\r\nx-name: caf\xe9\r\nset-cookie: b=2\r\nx-empty:\r\n")
+        peer.say(b"content-length: 0\r\n\r\n")
+        await peer.gone()
+
+    async with talking(transport, script) as client:
+        url = client.base_url.copy_with(raw_path=b"/a//b;c/%41?x='1'&%2e%2E")
+        sent = [(b"host", b"h"), (b"X-Twice", b"1"), (b"X-Twice", b"2"), (b"X-Name", b"caf\xe9")]
+        answer = await client.send(httpx2.Request("GET", url, headers=sent))
+    assert heads[0].split(b"\r\n")[:5] == [
+        b"GET /a//b;c/%41?x='1'&%2e%2E HTTP/1.1",
+        b"host: h",
+        b"X-Twice: 1",
+        b"X-Twice: 2",
+        b"X-Name: caf\xe9",
+    ]
+    assert answer.status_code == 299
+    assert answer.headers.raw[:-1] == [
+        (b"set-cookie", b"a=1"),
+        (b"x-name", b"caf\xe9"),
+        (b"set-cookie", b"b=2"),
+        (b"x-empty", b""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "raw"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 1000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    ],
+)
+async def test_answers_without_a_body_keep_their_connection(transport: New, method: str, raw: bytes) -> None:
+    opened: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        opened.append(peer)
+        while True:
+            await peer.request()
+            peer.say(raw)
+
+    async with talking(transport, script) as client:
+        for _ in range(3):
+            answer = await client.request(method, "/")
+            assert (answer.content, "link" in answer.headers) == (b"", False)
+    assert len(opened) == 1
+
+
+async def test_packed_bodies_and_redirects_pass_as_they_are(transport: New) -> None:
+    packed = gzip.compress(b"hello" * 100)
+    head = b"HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    async with talking(transport, answering(head, packed)) as client, client.stream("GET", "/") as answer:
+        assert (answer.status_code, answer.headers["location"]) == (302, "/b")
+        assert b"".join([piece async for piece in answer.aiter_raw()]) == packed
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_server_that_takes_nothing_is_a_write_timeout(transport: New, known: bool) -> None:
+    async def script(peer: Peer) -> None:
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's is a ReadTransport
+        await asyncio.sleep(0.5)
+
+    content = parts(*[bytes(1_000_000)] * 30)
+    headers = {"content-length": "30000000"} if known else {}
+    async with talking(transport, script) as client:
+        with pytest.raises(httpx2.WriteTimeout):
+            await client.post("/", content=content, headers=headers, timeout=httpx2.Timeout(5, write=0.05))
 
 
 @pytest.mark.parametrize(
