@@ -8,6 +8,7 @@ import pytest
 
 from api_gateway.main import create_app
 from api_gateway.settings import Settings
+from shared.http.calls import HttpTransport
 from shared.upstreams import HttpUpstream
 from tests.api_gateway.conftest import gateway_over, silent_service
 from tests.simulators.http import nothing_listens
@@ -58,9 +59,12 @@ async def speaks_gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamW
         (is_silent, 504, "gateway_timeout"),
     ],
 )
-async def test_a_failing_service_is_told_as_a_problem(behaviour: Behaviour, status: int, code: str) -> None:
+@pytest.mark.parametrize("transport", ["asyncio", "httpx2"])
+async def test_a_failing_service_is_told_as_a_problem(
+    transport: HttpTransport, behaviour: Behaviour, status: int, code: str
+) -> None:
     async with service(behaviour) as url:
-        llm = HttpUpstream("llm", url=url)
+        llm = HttpUpstream("llm", url=url, transport=transport)
         async with gateway_over(auth_stub(), llm, silent_service("chat"), upstream_timeout=0.3) as client:
             ours = await client.post("/api/llm/x", json={})
             openai = await client.post("/v1/chat/completions", json={})
@@ -70,9 +74,10 @@ async def test_a_failing_service_is_told_as_a_problem(behaviour: Behaviour, stat
     assert ours.json()["request_id"] == ours.headers["x-request-id"]
 
 
-async def test_a_service_that_is_away_is_503_and_says_when_to_try_again() -> None:
+@pytest.mark.parametrize("transport", ["asyncio", "httpx2"])
+async def test_a_service_that_is_away_is_503_and_says_when_to_try_again(transport: HttpTransport) -> None:
     with nothing_listens() as nowhere:
-        llm = HttpUpstream("llm", url=nowhere)
+        llm = HttpUpstream("llm", url=nowhere, transport=transport)
         async with gateway_over(auth_stub(), llm, silent_service("chat")) as client:
             answer = await client.get("/api/llm/models")
     assert answer.status_code == 503

@@ -7,8 +7,10 @@ import httpx2
 import pytest
 from fastapi import Request
 
+from shared.upstreams import HttpUpstream
 from tests.api_gateway.conftest import Gateway, gateway_over, silent_service
 from tests.api_gateway.puppet import Puppet
+from tests.serving import served
 from tests.tokens import auth_stub
 
 
@@ -128,6 +130,24 @@ async def test_a_piece_of_the_request_arrives_before_the_next_is_sent(gateway: G
         answer = await client.post("/api/llm/upload", content=body())
     assert answer.content == b"firstsecond"
     assert puppet.received[0] == b"first"
+
+
+async def test_httpx2_can_carry_requests_and_answers_instead(puppet: Puppet) -> None:
+    async with served(puppet.app) as url:
+        llm = HttpUpstream("llm", url=url, transport="httpx2")
+        async with gateway_over(auth_stub(), llm, silent_service("chat")) as client:
+            seen = (await client.post("/api/llm/mirror/%C3%A9?q=a+b", content=b"body", headers={"x-mine": "1"})).json()
+            grown = await client.post("/api/llm/upload", content=_pieces(b"piece", count=3))
+            async with client.stream("GET", "/api/llm/stream") as answer:
+                pieces = answer.aiter_raw()
+                assert await anext(pieces) == b"first"
+                puppet.go.set()
+                assert b"".join([piece async for piece in pieces]) == b"second"
+            packed = await client.send(client.build_request("GET", "/api/llm/gzip"), stream=True)
+            assert b"".join([piece async for piece in packed.aiter_raw()]) == b"\x1f\x8bnot really"
+    assert (seen["path"], seen["query"], seen["body"]) == ("/api/llm/mirror/é", "q=a+b", "body")
+    assert dict(seen["headers"])["x-mine"] == "1"
+    assert grown.content == b"piece" * 3
 
 
 async def test_a_large_upload_passes(gateway: Gateway) -> None:
