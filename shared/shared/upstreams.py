@@ -14,7 +14,6 @@ from shared.http.calls import LIMITS, Caller, HttpTransport, HttpxCaller, WireCa
 from shared.http.forward import forward
 from shared.http.inprocess import InProcessTransport
 from shared.http.wire_transport import WireTransport
-from shared.request_id import REQUEST_ID
 from shared.networks import PEER
 from shared.settings import ServiceSettings
 

@@ -35,6 +35,14 @@ def test_the_cuts_of_the_network_change_nothing(cuts: list[int]) -> None:
     assert [(frame.event, frame.data) for frame in read(*pieces)] == FRAMES
 
 
+@given(st.lists(st.sampled_from([b"data: x", b"data:y", b"event: e", b": c", b"data", b"\n", b"\n\n", b"\r\n"])))
+def test_whole_events_are_read_as_they_are_byte_by_byte(parts: list[bytes]) -> None:
+    stream = b"".join(parts) + b"\n\n"
+    bytewise = read(*(stream[at : at + 1] for at in range(len(stream))))
+    assert [frame[1:] for frame in read(stream)] == [frame[1:] for frame in bytewise]
+    assert [frame[1:] for frame in read(b"data: 0\n\n", stream)][1:] == [frame[1:] for frame in bytewise]
+
+
 def test_an_event_keeps_its_bytes() -> None:
     assert b"".join(frame.raw for frame in read(b"data: 1\n\nevent: a\ndata: 2\r\n\r\n")) == (
         b"data: 1\n\nevent: a\ndata: 2\r\n\r\n"

@@ -90,7 +90,7 @@ class Completions:
                 yield frame
             try:
                 while (piece := await run.next()) is not None:
-                    if any(isinstance(event, Ended) for event in piece.events):
+                    if piece.events and isinstance(piece.events[-1], Ended):
                         await account.complete()  # who has read the end may ask again at once
                     if frame := writer.write(piece):
                         yield frame

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from llm_service.canonical.events import Ended, Event, Piece, UsageCounted
+from llm_service.canonical.events import Ended, Event, Piece, TextDelta, UsageCounted
 from llm_service.canonical.tokens import believable
 from llm_service.dialects import Dialect
 from llm_service.dialects.base import Body
@@ -21,7 +21,7 @@ from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, Incoming, Provider
 from llm_service.providers.keys import ApiKey, Keys
 from shared.http.calls import LIMITS, BrokenOff, Caller, HttpTransport, Reply, Unreachable, caller
-from shared.http.frames import FrameReader, FrameTooLarge
+from shared.http.frames import Frame, FrameReader, FrameTooLarge
 
 LARGEST_ERROR = 64 * 1024
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -29,6 +29,8 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_RETRY_AFTER = 24 * 3600.0
 """Seconds that are believed of a Retry-After."""
 MOST_PREPARED = 1000
+NONSENSE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What reading raises where a provider's answer is none."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -143,8 +145,11 @@ class HttpProvider(Provider):
         """A provider may send anything: what the dialect's own words for nonsense do not foresee is nonsense too."""
         try:
             return parse(received)
-        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.") from error
+        except NONSENSE as error:
+            raise self.nonsense() from error
+
+    def nonsense(self) -> ProviderError:
+        return ProviderError(Kind.INVALID_ANSWER, f"{self.name} sent something that is no answer.")
 
     def _broke_off(self) -> ProviderError:
         return ProviderError(Kind.TRUNCATED, f"{self.name} broke its answer off.")
@@ -211,8 +216,8 @@ class _Stream(Incoming):
         events: list[Event] = []
         try:
             for frame in self._frames.feed(received) if received else self._frames.end():
-                told = _believed(self._provider.read(self._parse, frame))
-                if _stands_alone(told):
+                told = self._told(frame)
+                if len(told) == 1 and not isinstance(told[0], TextDelta) and _stands_alone(told[0]):
                     self._add(raws, events)
                     raws, events = [], []
                     self._pieces.append(Piece(frame.raw, told))
@@ -227,6 +232,13 @@ class _Stream(Incoming):
             self._failure = ProviderError(Kind.TRUNCATED, f"{name} broke its answer off.")
         self._add(raws, events)
 
+    def _told(self, frame: Frame) -> tuple[Event, ...]:
+        try:
+            told = self._parse(frame)
+        except NONSENSE as error:
+            raise self._provider.nonsense() from error
+        return told if len(told) == 1 and isinstance(told[0], TextDelta) else _believed(told)
+
     def _add(self, raws: list[bytes], events: list[Event]) -> None:
         if raws:
             self._pieces.append(Piece(raws[0] if len(raws) == 1 else b"".join(raws), tuple(events)))
@@ -235,8 +247,8 @@ class _Stream(Incoming):
         await self._reply.close()
 
 
-def _stands_alone(events: tuple[Event, ...]) -> bool:
-    return len(events) == 1 and isinstance(events[0], Ended | UsageCounted)
+def _stands_alone(event: Event) -> bool:
+    return isinstance(event, Ended | UsageCounted)
 
 
 def _believed(events: tuple[Event, ...]) -> tuple[Event, ...]:

@@ -10,6 +10,8 @@ from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, Incoming
 from llm_service.routing.turns import Turn
 
+LAST = (Finished, Ended)
+"""With either, a provider has said all that it wanted to say."""
 MOST_HELD_EVENTS = 64
 MOST_HELD_BYTES = 256 * 1024
 """What is held back before the first content; an attempt that says nothing for longer commits all the same."""
@@ -96,7 +98,7 @@ class Answering:
         attempt, ms = self._turn.attempt, (time.monotonic() - self._started) * 1000
         for event in piece.events:
             attempt.observe(event, ms=ms)
-            if isinstance(event, Finished | Ended):
+            if isinstance(event, LAST):
                 self._complete = True
                 self._ended = self._ended or isinstance(event, Ended)
 

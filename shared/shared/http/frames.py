@@ -36,6 +36,14 @@ class FrameReader:
 
     def feed(self, received: bytes) -> Iterator[Frame]:
         """The events that `received` completes. Raises FrameTooLarge, UnicodeDecodeError."""
+        if self._has_whole_events(received):  # nearly always
+            self._begun = True
+            for raw in received[:-2].split(b"\n\n"):
+                if raw.startswith(b"data: ") and b"\n" not in raw:
+                    yield Frame(raw + b"\n\n", "", raw[6:])
+                elif frame := _frame(raw + b"\n\n"):
+                    yield frame
+            return
         self._rest += received
         if not self._begun and len(self._rest) >= len(BOM):
             self._begun = True
@@ -53,6 +61,12 @@ class FrameReader:
         if len(self._rest) > self._largest:
             raise FrameTooLarge
 
+    def _has_whole_events(self, received: bytes) -> bool:
+        """And nothing else, each line with the usual end."""
+        if self._rest or not received.endswith(b"\n\n") or b"\r" in received:
+            return False
+        return self._begun or not received.startswith(BOM)
+
     def end(self) -> Iterator[Frame]:
         """The event that the stream ended with, where it lacks only its blank line: some servers leave it out."""
         raw, self._rest = bytes(self._rest), bytearray()
@@ -62,8 +76,6 @@ class FrameReader:
 
 def _frame(raw: bytes) -> Frame | None:
     """None where there is no data."""
-    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:  # nearly always
-        return Frame(raw, "", raw[6:-2])
     event, data = "", []
     for line in raw.splitlines():
         name, _, value = line.partition(b":")
