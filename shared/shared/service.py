@@ -62,7 +62,8 @@ class Service(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """The frameworks' own, whose part from our outermost layer on is the short road."""
         stack: Any = super().build_middleware_stack()
-        if self.user_middleware[0].cls is RequestIdMiddleware:  # nobody has put a layer in front of it
+        outermost: Any = self.user_middleware[0].cls
+        if outermost is RequestIdMiddleware:  # nobody has put a layer in front of it
             first = stack
             while not isinstance(first, RequestIdMiddleware):
                 first = first.app
