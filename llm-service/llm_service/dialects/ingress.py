@@ -82,6 +82,7 @@ class Ingress:
         if wrong := [name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())]:
             raise MalformedRequest(f"The header {wrong[0]} must be plain ASCII.")
         self._peek = _peeked(raw, dialect)
+        self._fields: RawBody | None = None
 
     @property
     def model(self) -> str:
@@ -128,10 +129,12 @@ class Ingress:
         """All of it."""
         return _object(self.raw)
 
-    @cached_property
+    @property
     def fields(self) -> RawBody:
         """All of it, with no field looked into: what is only passed on need not be understood."""
-        return _FIELDS.decode(self.raw)
+        if self._fields is None:
+            self._fields = _FIELDS.decode(self.raw)
+        return self._fields
 
     @cached_property
     def canonical(self) -> CompletionRequest:
@@ -166,7 +169,7 @@ class Ingress:
         other = copy(self)
         field = self.dialect.output_limit
         other.body = {**self.body, field: tokens}
-        other.fields = {**self.fields, field: msgspec.Raw(b"%d" % tokens)}
+        other._fields = {**self.fields, field: msgspec.Raw(b"%d" % tokens)}
         other.limited = True
         other.__dict__.pop("canonical", None)
         return other
@@ -177,7 +180,7 @@ class Ingress:
         for known in ("canonical", "needs", "tokens"):
             other.__dict__.pop(known, None)
         other.body = {**self.body, "messages": messages}
-        other.fields = {**self.fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}
+        other._fields = {**self.fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}
         return other
 
     def body_for(self, dialect: Dialect, *, model: str, stream: bool, losses: Losses) -> Body:

@@ -25,6 +25,7 @@ from llm_service.canonical.events import (
 from llm_service.canonical.request import Audio, Citation, Image, Reasoning
 from llm_service.dialects.base import StreamParser
 from llm_service.dialects.failures import excerpt, json_object, kind_of_status, unreadable
+from llm_service.dialects.openai.quick import words_only
 from llm_service.dialects.openai.reasoning import seal_of_call, thought_of
 from llm_service.errors import Kind, ProviderError
 from shared.events import Usage
@@ -148,6 +149,8 @@ class OpenAIStreamParser(StreamParser):
 
 def parse_answer(body: bytes, *, content: Content = _plain) -> tuple[Event, ...]:
     """Raises ProviderError where the body is no `chat.completion`."""
+    if content is _plain and (told := words_only(body)) is not None:
+        return told
     answer = _object(body)
     if error := _error_of(answer):
         raise _in_band(error)
