@@ -44,7 +44,7 @@ from auth_service.users.passwords import Passwords
 from shared.auth import TokenVerifier
 from shared.auth.exchange import API_KEY, FOREIGN_TOKEN, GRANT
 from shared.auth.revocations import following
-from shared.database import Sessions, database
+from shared.database import Sessions, database, tells_of_outages
 from shared.idempotency import forgetting
 from shared.service import create_service
 
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
                         "metadata": ServerMetadata.of(settings.public_url),
                     }
 
-    return create_service(
+    service = create_service(
         "auth-service",
         summary="Who you are and what you may do",
         settings=settings,
@@ -110,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
             invitations.router,
         ],
     )
+    return tells_of_outages(service)
 
 
 def families(settings: Settings, *, secret: str) -> Families:

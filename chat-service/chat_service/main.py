@@ -15,7 +15,7 @@ from chat_service.running.runner import Runner
 from chat_service.settings import Settings
 from shared.clients.auth import identity
 from shared.clients.llm import LlmClient
-from shared.database import database
+from shared.database import database, tells_of_outages
 from shared.idempotency import forgetting
 from shared.service import create_service
 
@@ -39,13 +39,14 @@ def create_app(settings: Settings) -> FastAPI:
                     "runner": runner,
                 }
 
-    return create_service(
+    service = create_service(
         "chat-service",
         summary="Conversations, messages, and generations that outlive connections",
         settings=settings,
         lifespan=lifespan,
         routers=[messages.router, conversations.router],
     )
+    return tells_of_outages(service)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -18,7 +18,7 @@ import llm_service.routing.routes as routing_routes
 import llm_service.usage.routes as usage_routes
 from llm_service.accounting.service import Accounts
 from llm_service.cache.service import AnswerCache
-from llm_service.cache.stores import MemoryStore, RedisStore
+from llm_service.cache.stores import AnswerStore, MemoryStore
 from llm_service.completions.service import Completions
 from llm_service.counting.service import TokenCounts
 from llm_service.embeddings.service import EmbeddingService
@@ -30,7 +30,7 @@ from llm_service.routing.observed import Observed
 from llm_service.settings import Settings, environment
 from shared import drain
 from shared.clients.auth import identity
-from shared.database import database
+from shared.database import database, tells_of_outages
 from shared.express import Express
 from shared.metrics import router as metrics_router
 from shared.networks import Networks
@@ -61,7 +61,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             measured.watch(ledger)
             accounts = Accounts(ledger, limits, count=measured.count)
             closing.callback(drain.on_begin(accounts.process_ends))
-            store = RedisStore(settings.redis_url) if settings.redis_url else MemoryStore()
+            store = _answer_store(settings)
             closing.push_async_callback(store.close)
             yield {
                 "verifier": known.verifier,
@@ -81,7 +81,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
                 "secret": settings.root_secret(),
             }
 
-    return create_service(
+    service = create_service(
         "llm-service",
         summary="One interface to every provider",
         settings=settings,
@@ -104,6 +104,15 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
         ],
         middleware=[Middleware(Express, roads=completion_routes.ROADS)],
     )
+    return tells_of_outages(service)
+
+
+def _answer_store(settings: Settings) -> AnswerStore:
+    if settings.redis_url is None:
+        return MemoryStore()
+    from llm_service.cache.redis_store import RedisStore  # 7 MB, for those who have one
+
+    return RedisStore(settings.redis_url)
 
 
 def __getattr__(name: str) -> FastAPI:

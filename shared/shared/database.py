@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request, Response
 from sqlalchemy import ExceptionContext, MetaData, event, text
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from shared.errors import Unavailable
+from shared.errors import Unavailable, error_response
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,16 @@ class DatabaseAway(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The database does not answer.", retry_after=2)
+
+
+def tells_of_outages(app: FastAPI) -> FastAPI:
+    """Waiting for a connection in vain is DatabaseAway too."""
+    app.add_exception_handler(PoolTimeout, _no_connection_left)
+    return app
+
+
+async def _no_connection_left(request: Request, _: Exception) -> Response:
+    return error_response(DatabaseAway(), scope=request.scope)
 
 
 def _connect(dialect: Any, _: object, arguments: Any, options: Any) -> Any:

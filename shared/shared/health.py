@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from shared import __version__
 from shared.auth.revocations import Revocations
-from shared.database import ping
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +34,8 @@ async def health(request: Request, response: Response) -> ServiceHealth:
     problem = None
     needs_database = getattr(request.state, "needs_database", True)
     if (sessions := getattr(request.state, "sessions", None)) is not None:
+        from shared.database import ping  # not above: a service without a database would pay 20 MB for it
+
         try:
             await ping(sessions)
         except Exception as error:  # whatever it is, it is what health is there to tell

@@ -6,14 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import __version__, health
-from shared.database import DatabaseAway
 from shared.error_docs import PROBLEM_DOCS, SCHEMAS
-from shared.errors import error_response, install_error_handlers
+from shared.errors import install_error_handlers
 from shared.logs import configure_logs
 from shared.outgoing import OUTGOING
 from shared.request_id import REQUEST_ID, RequestIdMiddleware
@@ -21,11 +19,6 @@ from shared.settings import ServiceSettings
 from shared.upstreams import Upstreams
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
-
-
-async def _no_connection_left(request: Request, _: Exception) -> Response:
-    return error_response(DatabaseAway(), scope=request.scope)
-
 
 LOOK_FOR_OBSERVERS_EVERY = 1.0
 """Seconds. FastAPI looks for them at every request, in the environment, for as long as all our own work takes."""
@@ -119,5 +112,4 @@ def create_service(
     for router in (*routers, health_router):
         app.include_router(router)
     install_error_handlers(app)
-    app.add_exception_handler(PoolTimeout, _no_connection_left)
     return app

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
 
 from shared.http.calls import HttpTransport
 from shared.networks import Networks
@@ -70,7 +69,7 @@ class ServiceSettings(BaseSettings):
         problems = []
         if self.database_url is None:
             problems.append("SYNAPSCALE_DATABASE_URL is missing")
-        elif is_weak(make_url(self.database_url).password, shortest=12):
+        elif is_weak(_password_in(self.database_url), shortest=12):
             problems.append("SYNAPSCALE_DATABASE_URL has a weak or default password")
         return [*problems, *self.weak_secret_key()]
 
@@ -106,6 +105,12 @@ class WatchedSettings(ServiceSettings):
         listed = "" if listed.strip().lower() == "none" else listed
         Networks(listed)
         return listed
+
+
+def _password_in(url: str) -> str | None:
+    from sqlalchemy import make_url  # not above: a service without a database would pay 20 MB for it
+
+    return make_url(url).password
 
 
 def is_weak(secret: str | None, *, shortest: int) -> bool:

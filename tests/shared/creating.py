@@ -12,7 +12,7 @@ from auth_service.idempotency import Once
 from auth_service.organizations.models import Organization
 from shared.auth import CurrentPrincipal, TokenVerifier
 from shared.clients.auth import RemoteKeys
-from shared.database import Session, database
+from shared.database import Session, database, tells_of_outages
 from shared.errors import Conflict
 from shared.ids import new_id
 from shared.service import create_service
@@ -66,7 +66,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
             verifier = TokenVerifier(RemoteKeys(upstreams["auth"]), issuer=settings.public_url)
             yield {"sessions": sessions, "verifier": verifier}
 
-    return create_service("things", summary="", settings=settings, lifespan=lifespan, routers=[router])
+    service = create_service("things", summary="", settings=settings, lifespan=lifespan, routers=[router])
+    return tells_of_outages(service)
 
 
 def __getattr__(name: str) -> FastAPI:
