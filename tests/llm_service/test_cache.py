@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from llm_service.cache.stores import MemoryStore, RedisStore
+from llm_service.cache.redis_store import RedisStore
+from llm_service.cache.stores import MemoryStore
 from llm_service.main import create_app
 from llm_service.settings import Settings
 from shared.upstreams import InProcessUpstream, Upstreams

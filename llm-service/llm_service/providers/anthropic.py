@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import CompletionRequest
 from llm_service.dialects import ANTHROPIC
@@ -27,6 +29,7 @@ SDK_TIMEOUT = 10.0
 """Seconds for a list of models or a count of tokens."""
 PAGE = 1000
 """Models at once, the most that Anthropic gives."""
+MOST_PAGES = 20
 BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[015])?(-\d{8}|@\d{8}|$))")
 """Models that think within a budget of tokens only: those before Claude 4.6 know neither `adaptive` nor most efforts
 (https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking)."""
@@ -40,6 +43,17 @@ NOT_COUNTED = frozenset(
     | {"container", "diagnostics", "fallbacks", "inference_geo"}
 )
 """Fields of a request that the counter of tokens does not take."""
+
+
+class _Model(msgspec.Struct):
+    id: str
+    max_tokens: int | None = None
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+    has_more: bool = False
+    last_id: str | None = None
 
 
 class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
@@ -79,35 +93,43 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
         return _with_one_system(body) if ONE_SYSTEM.match(model) else body
 
     async def list_models(self) -> tuple[str, ...]:
-        async def all_pages(client: "AsyncAnthropic") -> tuple[str, ...]:
-            found = [model async for model in client.models.list(limit=PAGE)]
-            self._most_tokens = {model.id: model.max_tokens for model in found if model.max_tokens}
-            return tuple(model.id for model in found)
+        found = await self._by_a_key(self._all_models, key=None)
+        self._most_tokens = {model.id: model.max_tokens for model in found if model.max_tokens}
+        return tuple(model.id for model in found)
 
-        return await self._asked(all_pages, key=None)
+    async def _all_models(self, key: ApiKey | None) -> list[_Model]:
+        found: list[_Model] = []
+        query: dict[str, str | int] = {"limit": PAGE}
+        for _ in range(MOST_PAGES):
+            page = await self.ask("v1/models", key=key, timeout=SDK_TIMEOUT, kind=_Models, query=query)
+            found += page.data
+            if not page.has_more or page.last_id is None:
+                break
+            query["after_id"] = page.last_id
+        return found
 
     async def count_tokens(self, request: CompletionRequest, *, key: ApiKey | None) -> int:
         body = ANTHROPIC.render_request(request, stream=False, losses=Losses(allowed=True))
         body = {name: value for name, value in body.items() if name not in NOT_COUNTED}
         betas = body.pop("betas", [])
 
-        async def counted(client: "AsyncAnthropic") -> int:
+        async def counted(key: ApiKey | None) -> int:
             named: dict[str, Any] = {"model": body["model"], "messages": body["messages"]}
             more = {name: value for name, value in body.items() if name not in named}
             headers = {"anthropic-beta": ",".join(betas)} if betas else {}
-            told = await client.messages.count_tokens(**named, extra_body=more, extra_headers=headers)
-            return told.input_tokens
+            async with self._client(key) as client:
+                told = await client.messages.count_tokens(**named, extra_body=more, extra_headers=headers)
+                return told.input_tokens
 
-        return await self._asked(counted, key=key)
+        return await self._by_a_key(counted, key=key)
 
-    async def _asked(self, ask: Callable[["AsyncAnthropic"], Awaitable[T]], *, key: ApiKey | None) -> T:
+    async def _by_a_key(self, ask: Callable[[ApiKey | None], Awaitable[T]], *, key: ApiKey | None) -> T:
         """By that key, or by each in turn until one is accepted. Raises ProviderError."""
         tried: list[ApiKey] = []
         while True:
             chosen = key or self.keys.choose(tried=tried)
             try:
-                async with self._client(chosen) as client:
-                    return await ask(client)
+                return await ask(chosen)
             except ProviderError as error:
                 tried += [chosen] if chosen else []
                 if key or error.kind is not Kind.CREDENTIALS or self.keys.choose(tried=tried) is None:

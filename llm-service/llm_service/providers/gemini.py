@@ -26,16 +26,34 @@ from shared.http.calls import HttpTransport
 if TYPE_CHECKING:
     from google.genai import Client
 
-LISTING_TIMEOUT = 3_000
+LISTING_TIMEOUT = 3.0
+"""Seconds."""
 ASKING_TIMEOUT = 60_000
 """Milliseconds, as google-genai counts."""
+PAGE = 1000
+"""Models at once, the most that Gemini gives."""
+MOST_PAGES = 20
 GENERATES = "generateContent"
 EMBEDS = "embedContent"
 NAMES = "models/"
 
 
+class _Model(msgspec.Struct, rename="camel"):
+    name: str
+    supported_generation_methods: tuple[str, ...] = ()
+
+
+class _Models(msgspec.Struct, rename="camel"):
+    models: tuple[_Model, ...] = ()
+    next_page_token: str = ""
+
+
+class _Counted(msgspec.Struct, rename="camel"):
+    total_tokens: int
+
+
 class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
-    """Completions and counts by the dialect's own bytes, lists and embeddings by google-genai."""
+    """Completions, counts and lists by the dialect's own bytes, embeddings by google-genai."""
 
     dialect = GEMINI
     section = "gemini"
@@ -64,38 +82,30 @@ class GeminiProvider(HttpProvider, ListsModels, CountsTokens, Embeds):
 
     async def list_models(self) -> tuple[str, ...]:
         """Those that complete or embed, without their `models/`."""
-        client = await self._client(self.keys.choose())
-        with self._told():
-            listed = await client.aio.models.list(
-                config={"http_options": {"timeout": LISTING_TIMEOUT}, "page_size": 1000}
-            )
-            return tuple(
-                [
-                    str(model.name).removeprefix(NAMES)
-                    async for model in listed
-                    if model.name and {GENERATES, EMBEDS} & set(model.supported_actions or ())
-                ]
-            )
+        key = self.keys.choose()
+        found: list[_Model] = []
+        query: dict[str, str | int] = {"pageSize": PAGE}
+        for _ in range(MOST_PAGES):
+            page = await self.ask("models", key=key, timeout=LISTING_TIMEOUT, kind=_Models, query=query)
+            found += page.models
+            if not page.next_page_token:
+                break
+            query["pageToken"] = page.next_page_token
+        able = [model for model in found if {GENERATES, EMBEDS} & set(model.supported_generation_methods)]
+        return tuple(model.name.removeprefix(NAMES) for model in able)
 
     async def count_tokens(self, request: CompletionRequest, *, key: ApiKey | None) -> int:
         """By HTTP: google-genai refuses to count system prompts and tools, which the API does count."""
         body = GEMINI.render_request(request, stream=False, losses=Losses(allowed=True))
         asked = {"generateContentRequest": {"model": NAMES + request.model, **body}}
-        with failures_told(self.name):
-            response = await self._http.post(
-                _path(request.model, "countTokens"),
-                content=msgspec.json.encode(asked),
-                headers={"content-type": "application/json", **self.headers(key)},
-                timeout=ASKING_TIMEOUT / 1000,
-            )
-        if response.status_code != 200:
-            refusal = GEMINI.parse_error(response.status_code, response.content)
-            refusal.retry_after = refusal.retry_after or retry_after(response.headers)
-            raise refusal
-        try:
-            return int(response.json()["totalTokens"])
-        except (ValueError, KeyError, TypeError):
-            raise ProviderError(Kind.INVALID_ANSWER, f"{self.name} does not count tokens.") from None
+        counted = await self.ask(
+            _path(request.model, "countTokens"),
+            key=key,
+            timeout=ASKING_TIMEOUT / 1000,
+            kind=_Counted,
+            question=msgspec.json.encode(asked),
+        )
+        return counted.total_tokens
 
     async def embed(
         self,

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -50,7 +50,7 @@ class HttpProvider(Provider):
 
     @cached_property
     def _http(self) -> httpx2.AsyncClient:
-        """For the provider's SDK."""
+        """For questions that are no completions, and for the provider's SDK."""
         return httpx2.AsyncClient(base_url=self.base_url + "/", limits=LIMITS, follow_redirects=False)
 
     @cached_property
@@ -100,14 +100,43 @@ class HttpProvider(Provider):
             try:
                 known = self._caller.prepare(path, headers)
             except ValueError:
-                message = f"A key of {self.name} has a character that no header may have."
-                raise ProviderError(Kind.CREDENTIALS, message) from None
+                raise self._unsayable_key() from None
             if not along and len(self._prepared) < MOST_PREPARED:
                 self._prepared[name] = known
         return known
 
     def _incoming(self, reply: Reply, *, stream: bool) -> Incoming:
         return _Stream(self, reply) if stream else _Whole(self, reply)
+
+    async def ask(
+        self,
+        path: str,
+        *,
+        key: ApiKey | None,
+        timeout: float,
+        kind: type[T],
+        query: Mapping[str, str | int] | None = None,
+        question: bytes | None = None,
+    ) -> T:
+        """What is at `path`, by GET or else as the answer to `question`. `timeout` in seconds. Raises ProviderError."""
+        headers = {**self.headers(key), **({"content-type": "application/json"} if question is not None else {})}
+        method = "GET" if question is None else "POST"
+        with failures_told(self.name):
+            try:
+                request = self._http.build_request(
+                    method, path, content=question, params=query, headers=headers, timeout=timeout
+                )
+            except ValueError:
+                raise self._unsayable_key() from None
+            answer = await self._http.send(request)
+        if answer.status_code != 200:
+            refusal = self.read(partial(self.dialect.parse_error, answer.status_code), answer.content)
+            refusal.retry_after = refusal.retry_after or retry_after(answer.headers)
+            raise refusal
+        return self.read(msgspec.json.Decoder(kind).decode, answer.content)
+
+    def _unsayable_key(self) -> ProviderError:
+        return ProviderError(Kind.CREDENTIALS, f"A key of {self.name} has a character that no header may have.")
 
     async def close(self) -> None:
         for made in ("_caller", "_http"):

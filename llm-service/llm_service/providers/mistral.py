@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from llm_service.dialects import MISTRAL
 from llm_service.errors import Kind, ProviderError
 from llm_service.providers.base import Call, Embeddings, Embeds, ListsModels
@@ -16,8 +18,18 @@ from shared.events import Usage
 if TYPE_CHECKING:
     from mistralai.client import Mistral
 
-LISTING_TIMEOUT_MS = 5_000
+LISTING_TIMEOUT = 5.0
+"""Seconds."""
 EMBEDDING_TIMEOUT_MS = 60_000
+
+
+class _Model(msgspec.Struct):
+    id: str | None = None
+    """A card of a kind to come may have none."""
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model] | None
 
 
 class MistralProvider(HttpProvider, ListsModels, Embeds):
@@ -34,10 +46,8 @@ class MistralProvider(HttpProvider, ListsModels, Embeds):
 
     async def list_models(self) -> tuple[str, ...]:
         """Aliases are models of their own in its list."""
-        async with self._sdk(self.keys.choose()) as sdk:
-            found = await sdk.models.list_async(timeout_ms=LISTING_TIMEOUT_MS)
-            names = (getattr(model, "id", None) for model in found.data or ())  # a card of a kind to come may have none
-            return tuple(dict.fromkeys(name for name in names if name))
+        listed = await self.ask("models", key=self.keys.choose(), timeout=LISTING_TIMEOUT, kind=_Models)
+        return tuple(dict.fromkeys(model.id for model in listed.data or () if model.id))
 
     async def embed(
         self,

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from llm_service.dialects import OPENAI
 from llm_service.dialects.base import Body
 from llm_service.errors import Kind, ProviderError
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 LISTING_TIMEOUT = 5.0
 EMBEDDING_TIMEOUT = 60.0
 """Seconds."""
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model] | None
+    """None is how Ollama says that it has none."""
 
 
 class OpenAICompatibleProvider(HttpProvider, ListsModels, Embeds):
@@ -43,8 +54,8 @@ class OpenAICompatibleProvider(HttpProvider, ListsModels, Embeds):
         return body
 
     async def list_models(self) -> tuple[str, ...]:
-        async with self._sdk(self.keys.choose()) as sdk:
-            return tuple([model.id async for model in sdk.models.list(timeout=LISTING_TIMEOUT)])
+        listed = await self.ask("models", key=self.keys.choose(), timeout=LISTING_TIMEOUT, kind=_Models)
+        return tuple(model.id for model in listed.data or ())
 
     async def embed(
         self,
