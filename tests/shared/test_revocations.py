@@ -130,6 +130,36 @@ async def test_an_outage_changes_nothing_that_is_known_and_is_logged_once(
     assert [call.args[0] for call in log.calls] == ["no news of revocations", "news of revocations again"]
 
 
+async def test_an_auth_service_that_starts_with_us_is_asked_often_and_its_silence_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(revocations_module, "log", log)
+    monkeypatch.setattr(revocations_module, "POLL_EVERY", 3600.0)
+    monkeypatch.setattr(revocations_module, "ASK_FIRST_EVERY", 0.01)
+    feed = Feed()
+    feed.away = True
+    caller = principal(issued_at=time.time())
+    async with following(feed) as revocations:
+        await eventually(lambda: feed.asked > 3)
+        feed.revoke("ses_1")
+        feed.away = False
+        await eventually(lambda: revocations.is_revoked(caller))
+    assert log.calls == []
+
+
+async def test_an_auth_service_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(revocations_module, "log", log)
+    monkeypatch.setattr(revocations_module, "ASK_FIRST_EVERY", 0.01)
+    monkeypatch.setattr(revocations_module, "STARTED_WITHIN", 0.05)
+    feed = Feed()
+    feed.away = True
+    async with following(feed):
+        await eventually(lambda: len(log.calls) == 1)
+    assert [call.args[0] for call in log.calls] == ["no news of revocations"]
+
+
 async def test_a_database_that_was_restored_and_counts_from_an_earlier_number_is_heard() -> None:
     feed = Feed()
     for _ in range(5):

@@ -18,6 +18,10 @@ LONGEST_LIFE = 15 * 60
 KEPT_FOR = LONGEST_LIFE + 120
 """Seconds after which a revocation is of no use: every token that it ended has expired, on any clock of ours."""
 POLL_EVERY = 2.0
+ASK_FIRST_EVERY = 0.25
+"""Seconds, at the pace of a start: until the first news, for as long as STARTED_WITHIN."""
+STARTED_WITHIN = 10.0
+"""Seconds in which an auth-service that is started with us answers: until then its silence is nothing to tell."""
 POLL_TIMEOUT = 2.0
 """Seconds; together less than the five within which a revocation is in force everywhere."""
 STALE_AFTER = 15.0
@@ -100,6 +104,7 @@ class Follower:
         self._after = 0
         self._polls = 0
         self._is_cut_off = False
+        self._is_starting = True
 
     async def follow(self, asked: asyncio.Event) -> None:
         """Never returns; `asked` is set when the first answer has come, or has not."""
@@ -108,7 +113,8 @@ class Follower:
             started = clock()
             await self._poll()
             asked.set()
-            await asyncio.sleep(max(0.0, POLL_EVERY - (clock() - started)))
+            pace = ASK_FIRST_EVERY if self._is_starting else POLL_EVERY
+            await asyncio.sleep(max(0.0, pace - (clock() - started)))
 
     async def _poll(self) -> None:
         if self._polls % READ_ANEW_EVERY == 0:
@@ -119,13 +125,16 @@ class Follower:
                 while await self._read_page() == PAGE:
                     pass
         except Exception as error:  # whatever it is, the next poll asks again, and health tells the age
+            self._is_starting = self._is_starting and self._revocations.age < STARTED_WITHIN
+            if self._is_starting:
+                return
             if not self._is_cut_off:
                 log.warning("no news of revocations", error=repr(error))
             self._is_cut_off = True
             return
         if self._is_cut_off:
             log.info("news of revocations again", after_seconds=round(self._revocations.age, 1))
-        self._is_cut_off = False
+        self._is_cut_off = self._is_starting = False
         self._revocations.heard()
 
     async def _read_page(self) -> int:
