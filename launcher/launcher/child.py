@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ LONGEST_LINE = 1 << 20
 class Child:
     """It is to listen on `port` of `host`.
 
-    Its standard input is a pipe that nobody writes to: it closes with this process, and the child ends.
+    Its standard input is a pipe with what it is told; it closes with this process, and the child ends.
     """
 
     def __init__(
@@ -37,8 +38,21 @@ class Child:
         self._port = port
         self._command = command
         self._environment = environment
+        self._told: bytes | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+
+    def tell(self, variables: Mapping[str, str]) -> None:
+        """What it has to know beside its environment before it can serve, now and whenever it is started again.
+
+        Until then it imports what it is made of.
+        """
+        self._told = json.dumps(dict(variables)).encode() + b"\n"
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._told is not None and self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(self._told)
 
     async def keep_running(self) -> None:
         """Returns when the child has ended after `stop()`. Raises PortTaken."""
@@ -74,6 +88,7 @@ class Child:
         )
         if self._stopping.is_set():  # while it was being started
             self._process.terminate()
+        self._pass_on()
         await self._show_output(self._process)
         return await self._process.wait()
 

@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import functools
 import gc
+import importlib
+import json
 import os
 import resource
 import signal
@@ -48,6 +50,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        gc.freeze()  # what is imported and built stays: no collection has to search it again, nor the interpreter's end
+        gc.enable()
         if self.started and self._on_ready is not None:
             self._on_ready()
 
@@ -121,19 +125,36 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
+def read_what_parent_tells(app: str) -> dict[str, str]:
+    """Imports the module of `app` meanwhile; ends this process where the parent has gone.
+
+    The line is JSON: variables that complete the environment, from which the app is built.
+    """
+    importlib.import_module(app.partition(":")[0])
+    line = sys.stdin.buffer.readline()
+    if not line:
+        sys.exit(0)
+    told: dict[str, str] = json.loads(line)
+    return told
+
+
 def main() -> None:
+    gc.disable()  # until it serves: a fifth of the time that imports take goes into a search for garbage that is none
     parser = argparse.ArgumentParser(prog="python -m shared.server", description=__doc__)
     parser.add_argument("app", help="module:attribute of the ASGI application")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
+    parser.add_argument("--told-by-parent", action="store_true", help="wait for a line of JSON with more variables")
     arguments = parser.parse_args()
+    if arguments.told_by_parent:
+        os.environ.update(read_what_parent_tells(arguments.app))  # noqa: TID251 # before anybody reads settings
     if arguments.exit_with_parent:
         end_with_parent()
     serving = server(arguments.app, host=arguments.host, port=arguments.port)
     with contextlib.suppress(KeyboardInterrupt):
         serving.run()
-    gc.freeze()  # before it ends, the interpreter would search all that the providers' SDKs declare for garbage
+    gc.freeze()  # what was imported since then, too: an SDK is a second of search at the interpreter's end
     if not serving.started:
         sys.exit(3)
 

@@ -19,6 +19,8 @@ PLACEHOLDERS = re.compile(
 )
 """Words of passwords that people write in place of one."""
 SHORTEST_SECRET = 32
+SERVICES = ("auth", "llm", "chat")
+"""Behind the gateway; each has an address below, where it is a process of its own."""
 
 
 class ServiceSettings(BaseSettings):

@@ -17,8 +17,6 @@ from shared.http.wire_transport import WireTransport
 from shared.networks import PEER
 from shared.settings import ServiceSettings
 
-NAMES = ("auth", "llm", "chat")
-
 CONNECT_TIMEOUT = 2.0
 
 
