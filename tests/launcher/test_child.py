@@ -16,6 +16,8 @@ from tests.launcher.homes import free_port
 ENDS_AT_ONCE = "import sys; open(sys.argv[1], 'a').write('x'); sys.exit(7)"
 ENDS_WHEN_ASKED = "import sys; print('to be seen', flush=True); open(sys.argv[1], 'a').write('x'); sys.stdin.read()"
 
+TOLD = "import sys; line = sys.stdin.readline(); open(sys.argv[1], 'a').write(line)"
+
 
 def child_that(program: str, *, starts: Path, port: int | None = None) -> Child:
     command = [sys.executable, "-c", program, str(starts)]
@@ -79,6 +81,18 @@ async def test_its_lines_carry_its_name_and_a_stop_is_no_death(tmp_path: Path, c
     await asyncio.wait_for(running, 5)
     assert deaths == []
     assert capfd.readouterr().err == "test    | to be seen\n"
+
+
+async def test_it_waits_to_be_told_and_is_told_again_when_it_is_started_again(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.01)
+    started = child_that(TOLD, starts=tmp_path / "told")
+    running = asyncio.create_task(started.keep_running())
+    started.tell({"SYNAPSCALE_DATABASE_URL": "one"})
+    line = '{"SYNAPSCALE_DATABASE_URL": "one"}\n'
+    await until_started(tmp_path / "told", times=2 * len(line))
+    started.stop()
+    await running
+    assert (tmp_path / "told").read_text().startswith(2 * line)
 
 
 async def test_a_port_that_stays_taken_is_named_and_not_tried_for_ever(tmp_path: Path, monkeypatch: Any) -> None:

@@ -55,3 +55,37 @@ async def test_strangers_who_only_connect_leave_files_for_the_others(tmp_path: P
             writer.close()
         process.terminate()
         await process.wait()
+
+
+APP = """
+import os
+print("imported", "WORD" in os.environ, flush=True)
+
+def __getattr__(name):
+    print("built", os.environ["WORD"], flush=True)
+    raise SystemExit(0)
+"""
+
+
+async def started_to_be_told(folder: Path) -> asyncio.subprocess.Process:
+    (folder / "to_be_told.py").write_text(APP)
+    command = ["-m", "shared.server", "to_be_told:app", "--port", "0", "--told-by-parent"]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=folder, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_an_app_is_imported_before_its_parent_tells_and_built_after_it(tmp_path: Path) -> None:
+    process = await started_to_be_told(tmp_path)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"imported False\n"
+    process.stdin.write(b'{"WORD": "given"}\n')
+    assert await process.stdout.readline() == b"built given\n"
+    await process.wait()
+
+
+async def test_a_process_whose_parent_goes_before_it_tells_ends(tmp_path: Path) -> None:
+    process = await started_to_be_told(tmp_path)
+    assert await process.communicate(b"") == (b"imported False\n", None)
+    assert process.returncode == 0
