@@ -50,8 +50,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        gc.freeze()  # what is imported and built stays: no collection has to search it again, nor the interpreter's end
-        gc.enable()
+        if not gc.isenabled():  # until now: what is imported and built stays, and no collection has to search it
+            gc.freeze()
+            gc.enable()
         if self.started and self._on_ready is not None:
             self._on_ready()
 
