@@ -21,7 +21,7 @@ CONFIGURATION = {"yaml"}
         ("chat_service.main", COMMON | PASSWORDS | CONFIGURATION | {"psutil", "launcher"}),
         ("launcher.standalone", COMMON),
         # Before it starts the others, which import what they need while it imports what it needs itself.
-        ("launcher.supervisor", COMMON | DATABASE | PASSWORDS | CONFIGURATION | {"fastapi", "httpx2", "jwt"}),
+        ("launcher.supervisor", COMMON | DATABASE | PASSWORDS | CONFIGURATION | {"fastapi", "jwt"}),
     ],
 )
 def test_a_process_imports_only_what_it_uses(module: str, absent: set[str]) -> None:
