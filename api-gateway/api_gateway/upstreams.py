@@ -38,6 +38,7 @@ TABLE = (
     Route("/api/llm", "llm", read="llm:read", write="llm:invoke"),
     Route("/api/llm/usage", "llm", read="usage:read", write="usage:read"),
     Route("/api/llm/requests", "llm", read="usage:read", write="usage:read"),
+    Route("/api/llm/limits", "llm", read="usage:read", write="usage:read"),
     Route("/v1", "llm", read="llm:read", write="llm:invoke"),
     Route("/v1/messages", "llm", read="llm:read", write="llm:invoke", api_key_header=True),
     Route("/v1/models", "llm", read="llm:read", write="llm:invoke", api_key_header=True),

@@ -100,6 +100,7 @@ def create_app(settings: Settings, *, variables: Mapping[str, str] | None = None
             request_routes.router,
             usage_routes.router,
             limit_routes.router,
+            limit_routes.ledger_router,
             metrics_router,
         ],
         middleware=[Middleware(Express, roads=completion_routes.ROADS)],

@@ -95,14 +95,16 @@ async def test_parallel_calls_and_thoughts_come_back_through_an_openai_client(tm
     assert [block["tool_use_id"] for block in turns[2]["content"]] == ["toolu_1", "toolu_2"]
 
 
-async def test_a_models_own_limit_is_used_where_a_client_sets_none(tmp_path: Path) -> None:
-    listed = [model("claude-sonnet-5", max_tokens=128000), model("a"), model("b"), model("c"), model("d")]
+@pytest.mark.parametrize(("theirs", "sent"), [(64_000, 64_000), (300_000, 128_000)])
+async def test_a_models_own_limit_is_used_where_a_client_sets_none(theirs: int, sent: int, tmp_path: Path) -> None:
+    """By Anthropic's list, or by ours where it has less: that is what limits reserve for."""
+    listed = [model("claude-sonnet-5", max_tokens=theirs), model("a"), model("b"), model("c"), model("d")]
     async with stubbed(HELLO, models=listed) as stub, serving(tmp_path, {"anthropic": stub_row(stub)}) as llm:
         known = (await llm.get("/v1/models")).json()["data"]
         await llm.post(SURFACES[0], json=asking(model="claude-sonnet-5"))
         await llm.post(SURFACES[0], json=asking(model="claude-sonnet-5", max_tokens=7))
     assert [one["id"] for one in known] == ["claude-sonnet-5", "a", "b", "c", "d"]
-    assert [asked["max_tokens"] for asked in stub.asked] == [128000, 7]
+    assert [asked["max_tokens"] for asked in stub.asked] == [sent, 7]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def _of_member(name: str, value: Any) -> int:
     if name in MEDIA and isinstance(value, str):
         return max(TOKENS_PER_MEDIUM, _of_file(value))
     if name in NO_MEDIA:
-        return -(-len(msgspec.json.encode(value)) // BYTES_PER_TOKEN)
+        encoded = msgspec.json.encode(value)
+        return max(-(-len(encoded) // BYTES_PER_TOKEN), encoded.count(b",") + 1)  # numbers of tokens may be short
     return estimated_tokens(value) + len(name) // BYTES_PER_TOKEN
 
 

@@ -8,14 +8,13 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
-from llm_service.accounting.worst import Asked, WorstCase
+from llm_service.accounting.worst import Asked, WorstCase, output_limit
 from llm_service.catalogue.service import Target
 from llm_service.ledger.records import PREFIX, AttemptRecord, Entry, RequestRecord, Result, new_record_id
 from llm_service.ledger.writer import Ledger
 from llm_service.limits.errors import ExceedsLimit, LimitReached
 from llm_service.limits.service import Limits, Payer, Worst
 from llm_service.routing.attempts import Attempt
-from shared.auth import Principal
 from shared.errors import DomainError
 from shared.events import Usage
 
@@ -43,7 +42,7 @@ class Accounts:
 
         Raises LimitReached, ExceedsLimit, PriceUnknown; DatabaseAway: limits are not guessed.
         """
-        payer = payer_of(asked.principal)
+        payer = Payer.of(asked.principal)
         account = Account(self, asked, payer, attempts)
         if payer.limited:
             await self._reserve(account, WorstCase(asked, targets, payer))
@@ -82,7 +81,8 @@ class Accounts:
                 fits = worst.fitting(refusal.unit, refusal.remaining, below=most)
                 most = fits if lowered <= MOST_LOWERINGS else worst.least
             else:
-                account.most_output = most
+                account.lowered = most is not None
+                account.most_output = worst.longest if most is None and worst.bounded else most
                 return
 
     async def _take(self, account: "Account", worst: Worst) -> None:
@@ -106,21 +106,12 @@ class Accounts:
             self.close_now(Entry(id=account.id, reserved=True))
 
 
-def payer_of(principal: Principal) -> Payer:
-    return Payer(
-        organization_id=principal.organization_id,
-        user_id=principal.user_id,
-        session_id=principal.session_id,
-        policy=principal.policy,
-    )
-
-
 class Account:
     """One request's. Leaving its block closes it, with what was observed; `complete` may do so before."""
 
     __slots__ = (
-        *("accounts", "asked", "attempts", "cached", "closed", "cost_usd", "created_at", "id", "most_output"),
-        *("overhead", "payer", "reserved", "started", "target"),
+        *("accounts", "asked", "attempts", "cached", "closed", "cost_usd", "created_at", "id", "lowered"),
+        *("most_output", "overhead", "payer", "reserved", "started", "target"),
     )
 
     def __init__(self, accounts: Accounts, asked: Asked, payer: Payer, attempts: list[Attempt]) -> None:
@@ -133,7 +124,9 @@ class Account:
         self.created_at = datetime.now(UTC)
         self.reserved = False
         self.most_output: int | None = None
-        """Tokens of one choice, where more would not have fitted into the limits: no target may be asked for more."""
+        """Tokens of one choice for which there is room; None where nothing has to be held to that."""
+        self.lowered = False
+        """Whether there was no room for the longest answer."""
         self.cached = False
         """Whether the answer came from our cache, once from `target`: then nothing was spent."""
         self.target: Target | None = None
@@ -147,6 +140,10 @@ class Account:
     def name(self) -> str:
         """Of the request in the ledger, for `GET /api/llm/requests/{id}`."""
         return PREFIX + self.id.hex
+
+    def output_limit(self, target: Target) -> int | None:
+        """Tokens of one choice that `target` may be asked for at most; None leaves it to the client and the model."""
+        return None if self.most_output is None else output_limit(target, most=self.most_output)
 
     @property
     def overhead_ms(self) -> float:

@@ -53,11 +53,13 @@ class WorstCase:
         self._targets = targets
         self._priced = payer.policy.budget is not None
         self._heard = estimated_tokens(asked.body())
-        self._longest = max((_longest(target) for target in targets), default=LONGEST_UNKNOWN)
-        self.least = min(USEFUL_ANSWER, self._longest)
+        self.longest = max((_longest(target) for target in targets), default=LONGEST_UNKNOWN)
+        self.least = min(USEFUL_ANSWER, self.longest)
         """Tokens of one choice that an answer is given room for, if it is given any."""
         self.open_ended = asked.says and not sets_output_limit(asked.body())
         """Whether the client leaves it to us how long an answer may be."""
+        self.bounded = self.open_ended and (self._priced or payer.policy.tokens_per_minute is not None)
+        """Whether no answer may be longer than what is reserved, and only we can see to that."""
 
     def at(self, most_output: int | None) -> Worst:
         """If no choice has more than so many tokens; as many as the client and the model allow, if that is None.
@@ -71,7 +73,7 @@ class WorstCase:
 
     def fitting(self, unit: Unit, remaining: Decimal, *, below: int | None) -> int:
         """The most tokens of a choice that fit into what is left, fewer than `below`; never less than `least`."""
-        low, high = self.least, (below or self._longest) - 1
+        low, high = self.least, (below or self.longest) - 1
         while low < high:
             middle = (low + high + 1) // 2
             worst = self.at(middle)
@@ -94,6 +96,16 @@ class WorstCase:
                 raise PriceUnknown(target.name)
             usd = worst_cost(prices, input_tokens=self._heard, output_tokens=said)
         return Worst(tokens=self._heard + said, usd=usd)
+
+
+def output_limit(target: Target, *, most: int) -> int | None:
+    """What `target` is asked for at most where `most` tokens of a choice are reserved at the longest.
+
+    None for a model that never says as much: it needs no limit, and might refuse one that it cannot reach. One of which
+    that is not known is held to what is reserved for it.
+    """
+    longest = target.facts.max_output_tokens
+    return None if longest is not None and longest <= most else min(most, _longest(target))
 
 
 def _longest(target: Target) -> int:

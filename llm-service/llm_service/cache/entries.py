@@ -67,7 +67,7 @@ class Recorder:
         self._complete = False
 
     def add(self, piece: Piece) -> None:
-        self._complete |= any(isinstance(event, Finished) and event.reason in COMPLETE for event in piece.events)
+        self._complete |= any(isinstance(event, Finished) and self._may_return(event.reason) for event in piece.events)
         if self._size > LARGEST:
             return
         try:
@@ -80,6 +80,10 @@ class Recorder:
         self._pieces.append((raw, events))
         if self._size > LARGEST:
             self._pieces.clear()
+
+    def _may_return(self, reason: FinishReason) -> bool:
+        """One that was cut at a limit that we set is for its caller alone."""
+        return reason in COMPLETE and (reason != "length" or self._attempt.output_limit is None)
 
     def encoded(self) -> bytes | None:
         """Once the answer has ended; None where it is none to keep."""

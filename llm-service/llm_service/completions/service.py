@@ -112,9 +112,8 @@ class Completions:
             planned = await plan(order.ingress, catalogue, self._observed, policy=order.principal.policy)
             context = _context(order.ingress, catalogue, planned)
             async with await self._account(order, catalogue, planned, context) as account:
-                most_output = account.most_output
-                wanted = self._wanted(order, catalogue, planned, keeps=most_output is None)
-                asking = partial(self._asked, order, catalogue, planned, context, most_output)
+                wanted = self._wanted(order, catalogue, planned, keeps=not account.lowered)
+                asking = partial(self._asked, order, catalogue, planned, context, account)
                 async with asking() if wanted is None else self._cache.through(wanted, asking) as (committed, run):
                     if committed.age is not None:
                         account.cached, account.target = True, committed.target
@@ -160,12 +159,7 @@ class Completions:
         )
 
     def _asked(
-        self,
-        order: Order,
-        catalogue: Catalogue,
-        planned: Plan,
-        context: ContextConfig | None,
-        most_output: int | None,
+        self, order: Order, catalogue: Catalogue, planned: Plan, context: ContextConfig | None, account: Account
     ) -> "_Asked":
         run = self._engine.start(
             order.ingress,
@@ -174,7 +168,7 @@ class Completions:
             timeouts=catalogue.config.timeouts,
             parent=order.trace,
             fitter=None if context is None else self._fitter(order, catalogue, context),
-            most_output=most_output,
+            output_limit=account.output_limit,
         )
         return _Asked(run, order, catalogue)
 

@@ -1,6 +1,6 @@
 """All SQL of limits; what has to be atomic is a function of the database (migration 0005): one round trip each."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,6 +18,20 @@ RESERVE = text(
 )
 RENEW = text(
     "UPDATE llm.reservations SET lease_until = now() + :lease WHERE id = ANY(:ids) AND organization_id IS NOT NULL"
+)
+READ = text(
+    """
+    SELECT w.dimension, nullif(w.starts_at, 'epoch') AS starts_at,
+      CASE WHEN w.period <> 'total'
+        THEN (w.starts_at AT TIME ZONE 'UTC' + ('1 ' || w.period)::interval) AT TIME ZONE 'UTC' END AS resets_at,
+      coalesce(l.spent, 0) AS spent, coalesce(l.reserved, 0) AS reserved
+    FROM (
+      SELECT dimension, period, llm.window_start(period, now()) AS starts_at
+      FROM unnest(CAST(:dimensions AS text[]), CAST(:periods AS text[])) AS named(dimension, period)
+    ) w
+    LEFT JOIN llm.limit_windows l ON l.organization_id = :organization_id AND l.subject = :subject
+      AND l.dimension = w.dimension AND l.starts_at = w.starts_at
+    """
 )
 CHARGE_EXPIRED = text("SELECT id, organization_id, about::text, holds::text FROM llm.charge_expired()")
 FORGET = text(
@@ -74,6 +88,16 @@ class Refusal(NamedTuple):
     remaining: Decimal
 
 
+class Window(NamedTuple):
+    """The current one of a dimension; a limit of `total` has no moments."""
+
+    dimension: str
+    starts_at: datetime | None
+    resets_at: datetime | None
+    spent: Decimal
+    reserved: Decimal
+
+
 async def reserve(
     session: AsyncSession,
     reservation_id: UUID,
@@ -95,6 +119,15 @@ async def reserve(
     }
     refused = (await session.execute(RESERVE, given)).first()
     return None if refused is None else Refusal(*refused)
+
+
+async def read_windows(
+    session: AsyncSession, periods: Mapping[str, str], *, organization_id: str, subject: str
+) -> dict[str, Window]:
+    """The current window of each dimension in `periods`, by dimension; one in which nothing happened is there too."""
+    given = {"dimensions": list(periods), "periods": list(periods.values())}
+    found = await session.execute(READ, {**given, "organization_id": organization_id, "subject": subject})
+    return {row.dimension: Window(*row) for row in found}
 
 
 async def renew(session: AsyncSession, ids: Collection[UUID], *, lease: timedelta) -> None:

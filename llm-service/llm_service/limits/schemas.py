@@ -1,5 +1,6 @@
-"""What other services say to reserve and to charge."""
+"""What callers are told of their limits, and what other services say to reserve and to charge."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,13 +9,61 @@ import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from llm_service.ledger.records import AttemptRecord, RequestRecord
-from llm_service.limits.service import Payer
+from llm_service.limits.errors import Unit
+from llm_service.limits.service import Left, Payer
 from shared.auth.policy import Policy
 from shared.events import Usage
+from shared.money import plain
 
 Word = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=30)]
+
+
+class LimitView(BaseModel):
+    """In US dollars, tokens or requests at a time, by `unit`. `reserved` is what requests under way may use at most;
+    `remaining` is what the next one may. Windows are calendar ones in UTC; `total` neither starts nor resets.
+    """
+
+    name: Literal["budget", "tokens_per_minute", "concurrent_requests"]
+    unit: Unit
+    period: Literal["minute", "day", "week", "month", "total"]
+    limit: str
+    spent: str
+    reserved: str
+    remaining: str
+    starts_at: datetime | None
+    resets_at: datetime | None
+
+    @classmethod
+    def of(cls, left: Left) -> "LimitView":
+        window = left.window
+        return cls.model_validate(
+            {
+                "name": left.name,
+                "unit": left.unit,
+                "period": left.period,
+                "limit": plain(left.limit),
+                "spent": plain(window.spent),
+                "reserved": plain(window.reserved),
+                "remaining": plain(left.remaining),
+                "starts_at": window.starts_at,
+                "resets_at": window.resets_at,
+            }
+        )
+
+
+class OwnLimits(BaseModel):
+    """Of the API key that a caller uses, or that acts for them; an empty `key_id` is a login, which has none.
+
+    `models` are those that it may use, null any. `requests_per_minute` is counted at the door: the `RateLimit` headers
+    of every answer tell what is left of it.
+    """
+
+    key_id: str
+    models: list[str] | None
+    requests_per_minute: int | None
+    limits: list[LimitView]
 
 
 class PayerIn(BaseModel):

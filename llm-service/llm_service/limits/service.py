@@ -22,7 +22,8 @@ from llm_service.limits.errors import (
     TokensPerMinute,
     Unit,
 )
-from llm_service.limits.repository import About, Expired, Wanted
+from llm_service.limits.repository import About, Expired, Wanted, Window
+from shared.auth import Principal
 from shared.auth.policy import Policy
 from shared.database import Sessions
 from shared.events import Usage
@@ -48,9 +49,23 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     policy: Policy
 
+    @classmethod
+    def of(cls, principal: Principal) -> "Payer":
+        return cls(
+            organization_id=principal.organization_id,
+            user_id=principal.user_id,
+            session_id=principal.session_id,
+            policy=principal.policy,
+        )
+
     @property
     def key_id(self) -> str:
         return self.policy.key or (self.session_id if self.session_id.startswith("key_") else "")
+
+    @property
+    def subject(self) -> str:
+        """Whose windows are spent from."""
+        return self.key_id or self.session_id
 
     @property
     def limited(self) -> bool:
@@ -63,6 +78,23 @@ class Worst(msgspec.Struct, frozen=True, kw_only=True):
 
     tokens: int
     usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """One limit, and what its window has left of it."""
+
+    name: str
+    """As API keys have it."""
+    unit: Unit
+    period: str
+    limit: Decimal
+    window: Window
+
+    @property
+    def remaining(self) -> Decimal:
+        """What a request may reserve now."""
+        return max(Decimal(0), self.limit - self.window.spent - self.window.reserved)
 
 
 class Limits:
@@ -112,7 +144,7 @@ class Limits:
                 session,
                 reservation_id,
                 organization_id=payer.organization_id,
-                subject=payer.key_id or payer.session_id,
+                subject=payer.subject,
                 about=about,
                 wanted=wanted,
                 lease=self.lease,
@@ -126,6 +158,23 @@ class Limits:
                 remaining=refused.remaining,
                 retry_after=refused.retry_after,
             )
+
+    async def left(self, payer: Payer) -> list[Left]:
+        """Of each limit of the payer. Nothing is asked of the database for who has none. Raises DatabaseAway."""
+        kept = _wanted(payer.policy, Worst(tokens=0, usd=Decimal(0)))
+        if not kept:
+            return []
+        async with self._sessions() as session:
+            found = await repository.read_windows(
+                session,
+                {one.dimension: one.period for one in kept},
+                organization_id=payer.organization_id,
+                subject=payer.subject,
+            )
+        return [
+            Left(name=_name(one), unit=one.kind, period=one.period, limit=one.ceiling, window=found[one.dimension])
+            for one in kept
+        ]
 
     def hold(self, reservation_id: UUID) -> None:
         """It is this process's: its lease is renewed until it is let go."""

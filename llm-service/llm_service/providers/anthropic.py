@@ -59,7 +59,7 @@ class _Models(msgspec.Struct):
 class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
     """`base_url` has no `/v1`, as Anthropic's own SDKs have it.
 
-    Where a client sets no limit, an answer may be as long as the model's answers get: Anthropic's list tells, or ours.
+    Where a client sets no limit, an answer may be as long as the model's answers get, by Anthropic's list and by ours.
     """
 
     dialect = ANTHROPIC
@@ -86,8 +86,10 @@ class AnthropicProvider(HttpProvider, ListsModels, CountsTokens):
     def _translated(self, body: Body, call: Call) -> Body:
         """What the dialect says of every model, as this one takes it."""
         model = call.model
-        if call.ingress.canonical.max_output_tokens is None:
-            body["max_tokens"] = self._most_tokens.get(model) or call.max_output_tokens or body["max_tokens"]
+        asked = call.ingress.canonical.max_output_tokens
+        if asked is None or call.ingress.limited:  # what is known of the model is what limits reserve for
+            bounds = (asked, self._most_tokens.get(model), call.max_output_tokens)
+            body["max_tokens"] = min((most for most in bounds if most), default=body["max_tokens"])
         if BUDGETED.match(model):
             body = _budgeted(body)
         return _with_one_system(body) if ONE_SYSTEM.match(model) else body

@@ -47,12 +47,12 @@ class Engine:
         timeouts: Timeouts,
         parent: Context | None = None,
         fitter: Fitter | None = None,
-        most_output: int | None = None,
+        output_limit: Callable[[Target], int | None] = lambda _: None,
     ) -> "Run":
         """Each attempt stands in `attempts` from its start. `fitter` makes the request fit into each target's window;
-        without it each gets it as it is. No target is asked for more than `most_output` tokens."""
+        without it each gets it as it is. `output_limit` tells how many tokens a target may be asked for at most."""
         turns = self._turns(ingress, plan, attempts, timeouts, parent)
-        return Run(turns, ingress, timeouts=timeouts, fitter=fitter, most_output=most_output)
+        return Run(turns, ingress, timeouts=timeouts, fitter=fitter, output_limit=output_limit)
 
     def _turns(
         self, ingress: Ingress, plan: Plan, attempts: list[Attempt], timeouts: Timeouts, parent: Context | None
@@ -93,13 +93,19 @@ class Run(Incoming):
     """One request's answer in the making: `commit` first, then `next`; `close` whatever becomes of it."""
 
     def __init__(
-        self, turns: Turns, ingress: Ingress, *, timeouts: Timeouts, fitter: Fitter | None, most_output: int | None
+        self,
+        turns: Turns,
+        ingress: Ingress,
+        *,
+        timeouts: Timeouts,
+        fitter: Fitter | None,
+        output_limit: Callable[[Target], int | None],
     ) -> None:
         self._turns = turns
         self._ingress = ingress
         self._timeouts = timeouts
         self._fitter = fitter
-        self._most_output = most_output
+        self._output_limit = output_limit
         self._turn: Turn | None = None
         self._answering: Answering | None = None
 
@@ -109,7 +115,7 @@ class Run(Incoming):
             self._turn = turn.begin()
             self._answering = answering = Answering(turn, self._ingress)
             try:
-                fitted = _limited(await _fitted(self._ingress, turn, self._fitter), turn, self._most_output)
+                fitted = _limited(await _fitted(self._ingress, turn, self._fitter), turn, self._output_limit)
                 await answering.begin(_call(fitted, turn, self._timeouts))
             except ProviderError as error:
                 await self._end(error)
@@ -163,13 +169,12 @@ async def _fitted(ingress: Ingress, turn: Turn, fitter: Fitter | None) -> Ingres
     return fitted.ingress
 
 
-def _limited(ingress: Ingress, turn: Turn, most_output: int | None) -> Ingress:
-    """A model that never says as much needs no limit, and might refuse one that it cannot reach."""
-    longest = turn.attempt.target.facts.max_output_tokens
-    if most_output is None or (longest is not None and longest <= most_output):
+def _limited(ingress: Ingress, turn: Turn, output_limit: Callable[[Target], int | None]) -> Ingress:
+    limit = output_limit(turn.attempt.target)
+    if limit is None:
         return ingress
-    turn.attempt.output_limit = most_output
-    return ingress.with_output_limit(most_output)
+    turn.attempt.output_limit = limit
+    return ingress.with_output_limit(limit)
 
 
 def _fits_better(turn: Turn, error: ProviderError, fitter: Fitter | None) -> bool:
