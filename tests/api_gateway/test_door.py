@@ -33,6 +33,13 @@ def test_a_path_leads_to_one_service(path: str, service: str | None) -> None:
     assert (route.service if route else None) == service
 
 
+@pytest.mark.parametrize("path", ["/api/llm/usage", "/api/llm/requests/req_1", "/api/llm/limits"])
+def test_usage_and_limits_need_the_scope_of_usage(path: str) -> None:
+    route = find_route(path)
+    assert route is not None
+    assert route.scope_for("GET") == "usage:read"
+
+
 PUBLIC = (
     "/api/auth/token",
     "/api/auth/revoke",

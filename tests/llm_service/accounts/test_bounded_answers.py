@@ -14,15 +14,16 @@ from tests.simulators.openai import OpenAISimulator
 CHAT, EMBEDDINGS = SURFACES[0], "/v1/embeddings"
 LONGEST_UNKNOWN = 16_384
 """Tokens that are reserved for an answer of a model of which nobody knows how long its answers get."""
-KEPT = {"cache": {"ttl": 60}}
+KEPT: dict[str, Any] = {"cache": {"ttl": 60}}
 
 
 def limit_in(body: dict[str, Any]) -> int | None:
     """Of output tokens, in whichever provider's words."""
     generation = body.get("generationConfig", {})
     found = [body.get("max_completion_tokens"), body.get("max_tokens"), generation.get("maxOutputTokens")]
-    (told,) = [one for one in found if one is not None] or [None]
-    return told
+    told: list[int] = [one for one in found if one is not None]
+    assert len(told) <= 1
+    return told[0] if told else None
 
 
 @pytest.mark.parametrize("stream", [False, True])
