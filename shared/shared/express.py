@@ -16,7 +16,7 @@ class Express:
     """Takes requests whose method and path are in `roads` there at once, and all others on to `app`.
 
     `app` has the same routes, for the document and for whoever calls it without this: their functions are what the
-    roads call.
+    roads call. Errors are told as it tells them.
     """
 
     def __init__(self, app: ASGIApp, *, roads: Mapping[tuple[str, str], Road]) -> None:
@@ -33,6 +33,12 @@ class Express:
             await answer(scope, receive, send)
         except DomainError as error:
             await error_response(error, scope=scope)(scope, receive, send)
+        except Exception as error:
+            handlers = scope["app"].exception_handlers
+            known = [kind for kind in type(error).__mro__ if kind in handlers and kind is not Exception]
+            if not known:
+                raise
+            await (await handlers[known[0]](Request(scope, receive), error))(scope, receive, send)
 
 
 async def body_of(receive: Receive) -> bytes:
