@@ -80,8 +80,7 @@ class Worst(msgspec.Struct, frozen=True, kw_only=True):
     usd: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Left(msgspec.Struct, frozen=True, kw_only=True):
     """One limit, and what its window has left of it."""
 
     name: str
