@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
+from shared.database import tells_of_outages
 from shared.errors import NotFound
 from shared.express import Express
 from shared.service import create_service
@@ -41,7 +42,7 @@ async def test_an_error_is_told_as_on_the_long_way(error: Exception, status: int
         routers=[router],
         middleware=[Middleware(Express, roads={("GET", "/short"): fail})],
     )
-    upstream = InProcessUpstream("test", app=app)
+    upstream = InProcessUpstream("test", app=tells_of_outages(app))
     async with upstream.running():
         client = upstream.client()
         short, long = [await client.get(path, headers={"x-request-id": "same"}) for path in ("/short", "/long")]
