@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_service.accounting.estimates import estimated_tokens, most_output_tokens
+from llm_service.accounting.estimates import estimated_tokens, most_output_tokens, sets_output_limit
 from llm_service.canonical.tokens import json_tokens
 from llm_service.routing.breaker import FAILURES
 from tests.llm_service.serving import SURFACES, asking, row, serving
@@ -72,6 +72,11 @@ def test_files_are_counted_as_files() -> None:
 )
 def test_the_longest_answer_that_might_come_is_reserved(limits: dict[str, Any], longest: int | None, most: int) -> None:
     assert most_output_tokens(limits, longest=longest) == most
+
+
+@pytest.mark.parametrize("endless", [-1, 0, None, True, "many"])
+def test_what_bounds_no_answer_is_no_limit(endless: Any) -> None:
+    assert not sets_output_limit({"max_tokens": endless})
 
 
 def test_many_files_among_many_words_are_counted_in_no_time() -> None:

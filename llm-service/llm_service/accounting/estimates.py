@@ -68,8 +68,8 @@ def most_output_tokens(body: dict[str, Any], *, longest: int | None) -> int:
 
 
 def sets_output_limit(body: dict[str, Any]) -> bool:
-    """Whether the client says how long an answer may be, whatever it says."""
-    return any(body.get(name) is not None for name in LIMITS)
+    """Whether the client says how long an answer may be; some local servers take -1 for no end."""
+    return any(type(body.get(name)) is int and body[name] > 0 for name in LIMITS)
 
 
 def worst_cost(prices: Prices, *, input_tokens: int, output_tokens: int) -> Decimal:
