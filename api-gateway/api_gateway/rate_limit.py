@@ -31,12 +31,18 @@ class Limit:
     quota: int
     interval: int = field(init=False)
     """Microseconds after which one request is given back."""
+    burst: int = field(init=False)
+    """Microseconds that a caller may be ahead."""
+    quoted: bytes = field(init=False)
+    """The name as a structured field has it."""
     policy: bytes = field(init=False)
     """As `RateLimit-Policy` tells it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "interval", WINDOW_US // self.quota)
-        object.__setattr__(self, "policy", b'"%b";q=%d;w=%d' % (self.name.encode(), self.quota, WINDOW))
+        object.__setattr__(self, "burst", self.quota * self.interval)
+        object.__setattr__(self, "quoted", b'"%b"' % self.name.encode())
+        object.__setattr__(self, "policy", b"%b;q=%d;w=%d" % (self.quoted, self.quota, WINDOW))
 
 
 class Standing(NamedTuple):
@@ -66,11 +72,10 @@ class Decision(NamedTuple):
 
     def headers(self) -> Headers:
         """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11)."""
-        policies = [limit.policy for limit in self.limits]
-        standings = [
-            b'"%b";r=%d;t=%d' % (limit.name.encode(), standing.remaining, -(-standing.reset // 1_000_000))
-            for limit, standing in zip(self.limits, self.standings, strict=True)
-        ]
+        policies, standings = [], []
+        for limit, standing in zip(self.limits, self.standings, strict=True):
+            policies.append(limit.policy)
+            standings.append(b"%b;r=%d;t=%d" % (limit.quoted, standing.remaining, -(-standing.reset // 1_000_000)))
         return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(standings))]
 
 
@@ -107,19 +112,24 @@ class MemoryRateLimiter(RateLimiter):
         return self.decide_now(limits, cost=cost)
 
     def decide_now(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
-        now, tats = self._clock(), self._tats
-        before = [max(tats.get(limit.key, now), now) for limit in limits]
-        after = [tat + cost * limit.interval for tat, limit in zip(before, limits, strict=True)]
-        retries = [max(0, tat - limit.quota * limit.interval - now) for tat, limit in zip(after, limits, strict=True)]
-        admitted = not any(retries)
-        if admitted:
-            before = after
-            for limit, tat in zip(limits, after, strict=True):
+        now, tats, admitted = self._clock(), self._tats, True
+        asked = []
+        for limit in limits:
+            before = tats.get(limit.key, now)
+            if before < now:
+                before = now
+            after = before + cost * limit.interval
+            retry = after - limit.burst - now
+            if retry > 0:
+                admitted = False
+            asked.append((limit, before, after, retry if retry > 0 else 0))
+        standings = []
+        for limit, before, after, retry in asked:
+            tat = before
+            if admitted:
+                tat = after
                 self._keep(limit.key, tat, now=now)
-        standings = [
-            Standing((limit.quota * limit.interval - (tat - now)) // limit.interval, tat - now, retry)
-            for limit, tat, retry in zip(limits, before, retries, strict=True)
-        ]
+            standings.append(Standing((limit.burst - (tat - now)) // limit.interval, tat - now, retry))
         return Decision(admitted, limits, standings)
 
     def learn(self, decision: Decision) -> None:

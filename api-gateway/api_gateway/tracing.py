@@ -19,15 +19,22 @@ Headers = list[tuple[bytes, bytes]]
 def trace_headers(scope: Scope) -> Headers:
     """`traceparent` for the next hop, as a new span of the client's trace if it named one, else of a new trace; the
     client's `tracestate` goes with its own trace only."""
+    names = dict(scope["headers"])
+    if b"traceparent" not in names:  # nearly always
+        return [_new_trace()]
     given = [value for name, value in scope["headers"] if name == b"traceparent"]
     trace = _continued(given[0]) if len(given) == 1 else None
     if trace is None:
-        return [(b"traceparent", b"00-%032x-%016x-01" % (_random.getrandbits(128), _random.getrandbits(64)))]
+        return [_new_trace()]
     trace_id, flags = trace
     states = [(name, value) for name, value in scope["headers"] if name == b"tracestate"]
     if sum(len(value) for _, value in states) > LONGEST_STATE:
         states = []
     return [(b"traceparent", b"00-%s-%s-%s" % (trace_id, b"%016x" % _random.getrandbits(64), flags)), *states]
+
+
+def _new_trace() -> tuple[bytes, bytes]:
+    return b"traceparent", b"00-%032x-%016x-01" % (_random.getrandbits(128), _random.getrandbits(64))
 
 
 def _continued(traceparent: bytes) -> tuple[bytes, bytes] | None:

@@ -6,12 +6,15 @@ import logging
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, TextIO
 
 FLUSH_AFTER = 0.1
 """Seconds that a line may wait for others."""
 FLUSH_AT = 64 * 1024
-"""Characters that wait at most."""
+"""Characters that wait at most, about."""
+USUAL_LINE = 256
+"""Characters of a line without its path, about."""
 
 _logger = logging.getLogger("access")
 
@@ -53,6 +56,7 @@ def as_json(access: Access) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def quoted(text: str) -> str:
     """As a JSON string in which nothing can end the line or drive a terminal."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
@@ -61,40 +65,38 @@ def quoted(text: str) -> str:
 
 
 class AccessLog:
-    """Lines for `stream` that are written together, within FLUSH_AFTER; what is left when the process ends, then."""
+    """Lines for a stream that are written together, within FLUSH_AFTER; what is left when the process ends, then."""
 
     def __init__(self) -> None:
+        self.wanted = False
         self._format: Format = as_json
         self._stream: TextIO | None = None
-        self._lines: list[str] = []
+        self._waiting: list[Access] = []
         self._size = 0
         self._loop: AbstractEventLoop | None = None
 
     def configure(self, stream: TextIO, *, line: Format) -> None:
+        """To be called once the levels of loggers are set."""
         self.flush()
         self._stream, self._format = stream, line
-
-    def wants(self) -> bool:
-        return self._stream is not None and _logger.isEnabledFor(logging.INFO)
+        self.wanted = _logger.isEnabledFor(logging.INFO)
 
     def add(self, access: Access) -> None:
         """To be called in an event loop."""
-        line = self._format(access)
-        lines = self._lines
         loop = get_running_loop()
-        if not lines or loop is not self._loop:  # a loop that has ended will not flush
+        if not self._waiting or loop is not self._loop:  # a loop that has ended will not flush
             self._loop = loop
             loop.call_later(FLUSH_AFTER, self.flush)
-        lines.append(line)
-        self._size += len(line)
+        self._waiting.append(access)
+        self._size += USUAL_LINE + len(access.path)
         if self._size >= FLUSH_AT:
             self.flush()
 
     def flush(self) -> None:
-        if not self._lines or self._stream is None:
+        if not self._waiting or self._stream is None:
             return
-        text = "\n".join([*self._lines, ""])
-        self._lines.clear()
+        text = "\n".join([*map(self._format, self._waiting), ""])
+        self._waiting.clear()
         self._size = 0
         if not self._stream.closed:
             self._stream.write(text)

@@ -1,5 +1,6 @@
 """One request and its answer on a connection: uvicorn's, but an answer's head is checked at once, not by header."""
 
+import asyncio
 import http
 from typing import Any
 
@@ -7,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _NOT_IN_NAMES = bytes({*range(0x21), 0x7F, *b'()<>@,;:[]={}\\"'})
 _NOT_IN_VALUES = bytes({*range(0x20), 0x7F} - {0x09})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
 def _status_line(status: int) -> bytes:
@@ -14,14 +16,51 @@ def _status_line(status: int) -> bytes:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase}".encode()
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
 
 
+class News:
+    """What `asyncio.Event` is to a cycle, made only where somebody has to wait: nearly always a whole request is there
+    before it is asked for. What has happened is in the cycle's fields."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if self._event is None:
+            self._event = asyncio.Event()
+        self._event.clear()
+        await self._event.wait()
+
+
 class Cycle(RequestResponseCycle):
     """Without uvicorn's access line: ours is `shared.request_id`'s."""
+
+    _is_read = False
+
+    async def receive(self) -> Any:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not (self.disconnected or self.response_complete or self.body or not (self.more_body or self._is_read)):
+            self.flow.resume_reading()
+            await self.message_event.wait()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        self._is_read = not self.more_body
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Any) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -46,10 +85,13 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError("Invalid HTTP header name.")
         if len(values.translate(None, _NOT_IN_VALUES)) != len(values):
             raise RuntimeError("Invalid HTTP header value.")
-        head = [_STATUS_LINES[status]]
+        if names != names.lower():
+            headers = [(name.lower(), value) for name, value in headers]
+        head = [_STATUS_LINES[status], *map(b": ".join, headers)]
         closes = False
         for name, value in headers:
-            name = name.lower()
+            if name not in _FRAMING:
+                continue
             if name == b"content-length" and self.chunked_encoding is None:
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
@@ -59,14 +101,12 @@ class Cycle(RequestResponseCycle):
             elif name == b"connection" and b"close" in [token.lower().strip() for token in value.split(b",")]:
                 self.keep_alive = False
                 closes = True
-            head.append(b"%b: %b\r\n" % (name, value))
         if not self.keep_alive and not closes:
-            head.append(b"connection: close\r\n")
+            head.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
-            head.append(b"transfer-encoding: chunked\r\n")
-        head.append(b"\r\n")
-        self.transport.write(b"".join(head))
+            head.append(b"transfer-encoding: chunked")
+        self.transport.write(b"\r\n".join([*head, b"", b""]))
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":

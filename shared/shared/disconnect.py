@@ -69,7 +69,7 @@ class WhileWanted:
         self._receive = receive
         self._drained = drained
         self._ended: type[DomainError] | None = None
-        self.leaving: Callable[[], Any] = lambda: client_leaves(receive)
+        self.leaving: Callable[[], Any] | None = None
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -89,7 +89,8 @@ class WhileWanted:
         def forget() -> None:
             asking.cancel()
 
-        asking = asyncio.create_task(self.leaving())
+        leaving = client_leaves(self._receive) if self.leaving is None else self.leaving()
+        asking = asyncio.create_task(leaving)
         asking.add_done_callback(told)
         return forget
 

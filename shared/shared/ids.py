@@ -25,6 +25,8 @@ def uuid7_hex() -> str:
     """A UUIDv7 whose 12 bits of `rand_a` hold the fraction of the millisecond (RFC 9562 §6.2, method 3)."""
     global _last
     with _lock:
-        ticks = max(time.time_ns() * 4096 // 1_000_000, _last + 1)  # milliseconds, with 12 bits of fraction
+        ticks = time.time_ns() * 4096 // 1_000_000  # milliseconds, with 12 bits of fraction
+        if ticks <= _last:
+            ticks = _last + 1
         _last = ticks
     return f"{ticks >> 12:012x}7{ticks & 0xFFF:03x}{_random.getrandbits(62) | 1 << 63:016x}"

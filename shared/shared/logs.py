@@ -45,7 +45,6 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    access_log.configure(sys.stderr, line=as_json if style == "json" else _for_a_person(renderer))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -56,6 +55,7 @@ def configure_logs(*, level: str, style: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    access_log.configure(sys.stderr, line=as_json if style == "json" else _for_a_person(renderer))
     for chatty in ("httpx2", "httpcore2", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.access import Access, access_log
 from shared.ids import new_id
 from shared.logs import request_at_hand
-from shared.outgoing import OUTGOING, Outgoing
+from shared.outgoing import OUTGOING, Headers, Outgoing
 
 REQUEST_ID = "synapscale.request_id"
 """Where in its scope a request's id is."""
@@ -43,23 +43,21 @@ class RequestIdMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        scope[REQUEST_ID] = request_id = _given(scope) or new_id("req")
+        scope[REQUEST_ID] = request_id = _given(scope["headers"]) or new_id("req")
         scope[OUTGOING] = outgoing = Outgoing(send, request_id=request_id)
-        outer = request_at_hand.set((request_id, self.service))
+        path, service = scope["path"], self.service
+        outer = request_at_hand.set((request_id, service))
         try:
             await self.app(scope, receive, outgoing.send)
         finally:
             request_at_hand.reset(outer)
-            path = scope["path"]
-            if access_log.wants() and not path.startswith(_QUIET_PATHS):
+            if access_log.wanted and not path.startswith(_QUIET_PATHS):
                 ms = round((time.perf_counter() - started) * 1000, 1)
-                access_log.add(
-                    Access(request_id, self.service, scope["method"], path, outgoing.status, ms, time.time())
-                )
+                access_log.add(Access(request_id, service, scope["method"], path, outgoing.status, ms, time.time()))
 
 
-def _given(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
+def _given(headers: Headers) -> str | None:
+    for name, value in headers:
         if name == b"x-request-id" and _WELL_FORMED.fullmatch(value):
-            return str(value.decode())
+            return value.decode()
     return None

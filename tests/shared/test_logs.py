@@ -62,9 +62,9 @@ async def test_no_more_access_lines_wait_than_are_worth_waiting_for(capsys: pyte
 
 def test_a_higher_level_switches_access_lines_off(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure_logs(level="warning", style="json")
-    assert not access.access_log.wants()
+    assert not access.access_log.wanted
     logs.configure_logs(level="info", style="json")
-    assert access.access_log.wants()
+    assert access.access_log.wanted
     assert capsys.readouterr().err == ""
 
 
