@@ -48,11 +48,13 @@ class Admission:
 
     async def of_principal(self, principal: Principal) -> Headers:
         """Headers for the answer. Raises RateLimited."""
-        return await self._decide(self.limits_of(principal))
+        limits = self.limits_of(principal)
+        return self._told(await self._limiter.decide(limits)) if limits else []
 
     async def of_stranger(self, scope: Scope) -> Headers:
         """The same for a request without a credential, or with one that did not hold."""
-        return await self._decide(self.limits_of_address(scope))
+        limits = self.limits_of_address(scope)
+        return self._told(await self._limiter.decide(limits)) if limits else []
 
     def limits_of(self, principal: Principal) -> Sequence[Limit]:
         return _limits_of(
@@ -74,10 +76,7 @@ class Admission:
         quota = self._settings.rate_limit_anonymous_per_minute
         return [Limit("address", f"address:{address}", quota)] if quota else []
 
-    async def _decide(self, limits: Sequence[Limit]) -> Headers:
-        if not limits:
-            return []
-        decision = await self._limiter.decide(limits)
+    def _told(self, decision: Decision) -> Headers:
         self._metrics.decided(decision)
         if not decision.admitted:
             raise RateLimited(decision)

@@ -41,10 +41,10 @@ class Proxy:
                 raise  # the server breaks the connection off: half an answer must not look whole
             await _refuse(error, scope, receive, send)
         except Exception:
-            if not (outgoing.complete or outgoing.void):
+            if not (outgoing.complete or outgoing.withheld):
                 raise
             log.exception("the service failed after its answer", path=scope["path"])
-        if body is not None and outgoing.void and not outgoing.status:
+        if body is not None and outgoing.withheld:
             await _refuse(body.too_large, scope, receive, send)
 
     def _largest_body(self, route: Route | None) -> int:

@@ -5,6 +5,7 @@ uvicorn bounds how long a connection may idle between requests, and nothing else
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -114,9 +115,10 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle is not None:
                 self.cycle.keep_alive = False
         else:
-            self._look_after(received=self._head_bytes > 0)
+            if self._in_body or self._head_bytes:
+                self._look_after()
 
-    def _look_after(self, *, received: bool) -> None:
+    def _look_after(self) -> None:
         """What the parser does not see: how much of the request it is still waiting for."""
         limits = self._limits
         if self._in_body:
@@ -125,11 +127,10 @@ class BoundedProtocol(HttpToolsProtocol):
             elif self._timer is None:
                 self._body_seen = self._body_bytes
                 self._arm(limits.body_window, self._body_is_late)
-        elif received:
-            if self._head_bytes > limits.head:
-                self._refuse(HeadersTooLarge(f"The headers may have at most {limits.head} bytes."))
-            elif self._timer is None:
-                self._arm(limits.head_time, self._head_is_late)
+        elif self._head_bytes > limits.head:
+            self._refuse(HeadersTooLarge(f"The headers may have at most {limits.head} bytes."))
+        elif self._timer is None:
+            self._arm(limits.head_time, self._head_is_late)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -190,22 +191,20 @@ class BoundedProtocol(HttpToolsProtocol):
         headers, parser, scope = self.headers, self.parser, self.scope
         if self._head_bytes > self._limits.head:  # of which some may be the body's
             self._header_bytes = sum([len(name) + len(value) + 4 for name, value in headers])
-        self._check_head(len(headers))
+        if len(headers) > self._limits.headers or self._header_bytes:
+            self._check_head(len(headers))
         version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
             self._fail(MalformedRequest("This is neither HTTP/1.1 nor HTTP/1.0."))
         if problem := target_problem(self.url, headers):
             self._fail(MalformedRequest(problem))
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
         self._in_body = True
         self._raw_bytes = self._body_bytes = self._head_bytes = self._trailers = 0
-        target = httptools.parse_url(self.url)
-        path = target.path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = target.path
-        scope["query_string"] = target.query or b""
+        scope["path"], scope["raw_path"], scope["query_string"] = _parts_of(self.url)
         self._begin(
             Cycle(
                 scope=scope,
@@ -240,7 +239,8 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
         self._in_body = False
         self._head_bytes = self._header_bytes = 0
         if not self.cycle.response_complete:
@@ -338,6 +338,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+@lru_cache(maxsize=256)
+def _parts_of(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, path as it came, and query."""
+    parsed = httptools.parse_url(target)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 def target_problem(target: bytes, headers: list[tuple[bytes, bytes]]) -> str | None:

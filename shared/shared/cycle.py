@@ -2,12 +2,14 @@
 
 import asyncio
 import http
+from operator import itemgetter
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _NOT_IN_NAMES = bytes({*range(0x21), 0x7F, *b'()<>@,;:[]={}\\"'})
 _NOT_IN_VALUES = bytes({*range(0x20), 0x7F} - {0x09})
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
@@ -80,7 +82,7 @@ class Cycle(RequestResponseCycle):
     def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        names, values = b"".join([name for name, _ in headers]), b"".join([value for _, value in headers])
+        names, values = b"".join(map(_NAME, headers)), b"".join(map(_VALUE, headers))
         if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
             raise RuntimeError("Invalid HTTP header name.")
         if len(values.translate(None, _NOT_IN_VALUES)) != len(values):

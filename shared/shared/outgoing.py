@@ -28,6 +28,10 @@ class Outgoing:
         self.void = False
         """Whether an answer that has not begun is kept from beginning: another will take its place."""
 
+    @property
+    def withheld(self) -> bool:
+        return self.void and not self.status
+
     def send(self, message: Message) -> Awaitable[None]:
         """ASGI's."""
         if message["type"] == "http.response.start":

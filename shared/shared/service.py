@@ -36,8 +36,10 @@ class Service(FastAPI):
     _look_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_for_observers()
         short = self._short
-        if short is None or scope["type"] != "http" or self._is_observed():
+        if short is None or self._observed or scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
@@ -64,12 +66,10 @@ class Service(FastAPI):
         built: ASGIApp = stack
         return built
 
-    def _is_observed(self) -> bool:
+    def _look_for_observers(self) -> None:
         """Whether OpenTelemetry is set up in this process, as `opentelemetry-instrument` does."""
-        if (now := time.monotonic()) >= self._look_at:
-            self._look_at = now + LOOK_FOR_OBSERVERS_EVERY
-            self._observed = self._native_telemetry.enabled()
-        return self._observed
+        self._look_at = time.monotonic() + LOOK_FOR_OBSERVERS_EVERY
+        self._observed = self._native_telemetry.enabled()
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

@@ -123,12 +123,12 @@ class InProcessUpstream(Upstream):
         *,
         answer_timeout: float,  # noqa: ARG002 # no network lies between: the service keeps its own deadlines
     ) -> None:
-        await self._call(scope, receive, send)
-
-    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = dict(self._state)
         scope.pop(PEER, None)  # the caller's own business
         await self.app(scope, receive, send)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "state": dict(self._state)}, receive, send)
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:

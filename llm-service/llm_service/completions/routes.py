@@ -18,7 +18,7 @@ from llm_service.dialects import ANTHROPIC, OPENAI
 from llm_service.dialects.ingress import Ingress
 from llm_service.routing import spans
 from shared.auth import Principal, principal_of, requires
-from shared.disconnect import unless_client_leaves
+from shared.disconnect import WhileWanted
 from shared.error_docs import ANTHROPIC_ERROR_DOCS, OPENAI_ERROR_DOCS
 from shared.express import Road, Whole, body_of
 from shared.request_id import request_id_of
@@ -90,7 +90,8 @@ async def _answer(
         writer = writer_for(order.ingress)
         frames = service.streamed(order, writer, headers=named)
         return EventStream(frames, headers=named, on_error=writer.fail)
-    answer = await unless_client_leaves(request.scope, request.receive, service.whole(order))
+    with WhileWanted(request.scope, request.receive):
+        answer = await service.whole(order)
     return Whole(answer.body, headers={**named, **answer.headers})
 
 
@@ -102,7 +103,7 @@ def _road(endpoint: Endpoint) -> Road:
 
     async def travel(request: Request) -> Response:
         principal = await principal_of(request)
-        return await endpoint(request, principal.with_scope(INVOKES), await completions(request))
+        return await endpoint(request, principal.with_scope(INVOKES), request.scope["state"]["completions"])
 
     return travel
 

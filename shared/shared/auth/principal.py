@@ -36,20 +36,19 @@ class Principal:
     actor: str | None = None
     authorization: bytes = field(init=False, repr=False, compare=False)
     """The header that shows the token."""
+    subjects: tuple[str, str, str] = field(init=False, repr=False, compare=False)
+    """What a revocation may name to end this token."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorization", bearer(self.token))
+        subjects = self.session_id, self.user_id, f"{self.user_id}/{self.organization_id}"
+        object.__setattr__(self, "subjects", subjects)
 
     def with_scope(self, scope: str) -> "Principal":
         """Itself. Raises InsufficientScope."""
         if scope not in self.scopes:
             raise InsufficientScope(scope)
         return self
-
-    @property
-    def subjects(self) -> tuple[str, str, str]:
-        """What a revocation may name to end this token."""
-        return self.session_id, self.user_id, f"{self.user_id}/{self.organization_id}"
 
     @property
     def is_login(self) -> bool:

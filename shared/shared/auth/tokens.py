@@ -70,7 +70,9 @@ class TokenVerifier:
             raise _invalid("The access token is too long.")
         principal = _principal(await self._claims(token), token=token)
         self._remember(principal)
-        return self._unless_revoked(principal)
+        if self._revocations.is_revoked(principal):
+            raise _revoked()
+        return principal
 
     def remembered(self, authorization: bytes) -> Principal | None:
         """Whom that header shows, if its token was verified a short while ago. Raises Unauthorized where it was revoked
@@ -83,11 +85,8 @@ class TokenVerifier:
             del self._verified[authorization]
             return None
         self._verified.move_to_end(authorization)
-        return self._unless_revoked(principal)
-
-    def _unless_revoked(self, principal: Principal) -> Principal:
         if self._revocations.is_revoked(principal):
-            raise _invalid("The access token has been revoked.")
+            raise _revoked()
         return principal
 
     def _remember(self, principal: Principal) -> None:
@@ -162,6 +161,10 @@ def _actor(claims: Mapping[str, Any]) -> str | None:
             return actor
         case _:
             raise _invalid("The access token is not valid.")
+
+
+def _revoked() -> Unauthorized:
+    return _invalid("The access token has been revoked.")
 
 
 def _invalid(detail: str) -> Unauthorized:
