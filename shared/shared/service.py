@@ -68,6 +68,8 @@ class Service(FastAPI):
 
     def _look_for_observers(self) -> None:
         """Whether OpenTelemetry is set up in this process, as `opentelemetry-instrument` does."""
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
         self._look_at = time.monotonic() + LOOK_FOR_OBSERVERS_EVERY
         self._observed = self._native_telemetry.enabled()
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
+from shared import server
 from shared.connection import LIMITS
 from shared.server import within_reach
+from tests.serving import served
 
 PROGRAM = """
 import asyncio, resource
@@ -90,3 +93,21 @@ async def test_a_process_whose_parent_goes_before_it_tells_ends(tmp_path: Path) 
     told, _ = await process.communicate(b"")
     assert told == b"imported False\n"
     assert process.returncode == 0
+
+
+async def test_a_connection_is_closed_when_it_has_been_idle_for_long_enough_since_its_last_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE", 0.4)
+    asked = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+    async with served(FastAPI()) as url, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        clock = asyncio.get_running_loop().time
+        for _ in range(4):  # each is less idle than that, together they are more
+            writer.write(asked)
+            await reader.readuntil(b"}")
+            answered = clock()
+            await asyncio.sleep(0.2)  # the time itself is what is tested
+        assert await reader.read() == b""
+        assert 0.3 < clock() - answered < 3
+        writer.close()
