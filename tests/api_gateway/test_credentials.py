@@ -144,7 +144,8 @@ async def test_x_api_key_counts_where_anthropics_clients_send_it(door: Door) -> 
         assert await door.status(path, "POST", x_api_key=new_api_key()) == 401
         assert await door.status(path, "POST", x_api_key="x") == 401
         assert await door.status(path, "POST") == 401
-    for path in ("/v1/models", "/v1/messagesx", MIRROR):
+    assert await door.status("/v1/models", x_api_key=key) == there
+    for path in ("/v1/embeddings", "/v1/modelsx", "/v1/messagesx", MIRROR):
         assert await door.status(path, x_api_key=key) == 401
 
 
