@@ -107,14 +107,16 @@ class NativeWriter(Writer):
         return self._frame(Failed(code=error.code, detail=error.detail, status=error.status))
 
     def _say(self, event: Event) -> bytes:
-        self._answer.add(event)
         match event:
             case TextDelta(text=text) | RefusalDelta(text=text):
                 return self._frame(Delta(content=text)) if text else b""
             case ReasoningDelta():
                 return self._frame(Reasoning(reasoning=event.text)) if event.text else b""
-            case Started() | ToolCallDelta() | Finished() | UsageCounted() | Ended():
-                return b""  # told whole, by `end`
+            case ToolCallDelta() | Finished() | UsageCounted():
+                self._answer.add(event)  # told whole, by `end`; what is said is not kept, however long it is
+                return b""
+            case Started() | Ended():
+                return b""
             case Cited() | LogprobsTold() | MediaAdded() | NativeAdded():
                 return b""  # our stream has no word for them
             case _:

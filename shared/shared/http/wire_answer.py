@@ -1,12 +1,15 @@
 """An answer that comes over a wire."""
 
 import asyncio
+from collections import deque
 from typing import Protocol
 
 from shared.http.wire_errors import BrokenOff, TooLarge, TooSlow
 
 MOST_WAITING = 64 * 1024
 """Bytes of an answer that wait for a slow reader before the server has to."""
+MOST_JOINED = 32 * 1024
+"""Pieces that came together are handed on together, up to so many bytes: all that is made of them is as large."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -50,14 +53,14 @@ class WireAnswer:
         self._connection = connection
         # What the connection fills, and whom it wakes.
         self.error: Exception | None = None
-        self.pieces: list[bytes] = []
+        self.pieces: deque[bytes] = deque()
         self.waiting = 0
         self.waiter: asyncio.Future[None] | None = waiter
         self._timer: asyncio.TimerHandle | None = None
         self._seconds: float | None = None
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """All that has arrived; b"" at the end. Raises BrokenOff, NotHttp, TooSlow (seconds)."""
+        """What has arrived, about MOST_JOINED of it at most; b"" at the end. Raises BrokenOff, NotHttp, TooSlow (s)."""
         pieces = self.pieces
         while not pieces:
             if self.complete:
@@ -65,17 +68,25 @@ class WireAnswer:
             if self.error is not None:
                 raise self.error
             await self._news(timeout)
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.waiting = 0
-        if not self.complete:
+        piece = pieces.popleft()
+        if pieces:
+            piece = self._joined(piece)
+        self.waiting -= len(piece)
+        if not self.complete and self.waiting <= MOST_WAITING // 2:
             self._connection.resume_reading()
         return piece
+
+    def _joined(self, piece: bytes) -> bytes:
+        taken, size = [piece], len(piece)
+        while self.pieces and size + len(self.pieces[0]) <= MOST_JOINED:
+            taken.append(self.pieces.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)
 
     async def body(self, limit: int, timeout: float | None = None) -> bytes:
         """All that is left. Raises as `read` does, and TooLarge for more than `limit` bytes."""
         if self.complete and len(self.pieces) == 1 and self.waiting <= limit:  # nearly always
-            return self.pieces.pop()
+            return self.pieces.popleft()
         size, pieces = 0, []
         while piece := await self.read(timeout):
             size += len(piece)
