@@ -2,6 +2,8 @@
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from benchmarks.compare.endpoint import Endpoint
@@ -14,18 +16,21 @@ SETTLED = 2.0
 """Seconds after the beginning at which the buffers of the sockets are full and memory is looked at first."""
 
 
+def read_whole(endpoint: Endpoint) -> None:
+    """One such stream, as fast as it comes."""
+    last = b""
+    with asked(endpoint) as client:
+        while not last.endswith(b"0\r\n\r\n"):
+            if not (piece := client.recv(1_000_000)):
+                raise ConnectionError("the stream broke off")
+            last = (last + piece)[-8:]
+
+
 def read_slowly(endpoint: Endpoint, *, seconds: float) -> dict[str, Figures]:
     """MB resident by process: before, once the stream runs, at the end, and at the highest."""
-    where = urlsplit(endpoint.url)
-    body = endpoint.body(stream=True)
-    lines = {"host": where.netloc, "content-type": "application/json", **endpoint.headers, "content-length": len(body)}
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     groups = {name: group for name, group in endpoint.groups.items() if name != "postgres"}
     before = resident(groups)
-    assert where.hostname is not None
-    assert where.port is not None
-    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
-        client.sendall(f"POST {where.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+    with asked(endpoint) as client:
         if b" 200 " not in client.recv(15):
             raise ConnectionError("the stream was refused")
         time.sleep(SETTLED)
@@ -47,6 +52,19 @@ def read_slowly(endpoint: Endpoint, *, seconds: float) -> dict[str, Figures]:
         }
         for name in groups
     }
+
+
+@contextmanager
+def asked(endpoint: Endpoint) -> Iterator[socket.socket]:
+    where = urlsplit(endpoint.url)
+    body = endpoint.body(stream=True)
+    lines = {"host": where.netloc, "content-type": "application/json", **endpoint.headers, "content-length": len(body)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    assert where.hostname is not None
+    assert where.port is not None
+    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
+        client.sendall(f"POST {where.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        yield client
 
 
 def resident(groups: dict[str, Group]) -> dict[str, float]:

@@ -37,6 +37,8 @@ GRACE = 2
 """Seconds that open connections get after SIGTERM."""
 FILES_OF_OUR_OWN = 128
 """Open files that are no connections of clients: to the database, sockets to listen on, libraries."""
+YOUNG = 10_000
+"""New objects that are left before they are searched for garbage, which takes 0.2 ms: requests leave none."""
 LONGEST_SHUTDOWN = 3.2
 """Seconds for these and the end of the lifespan together; what follows it stays under five."""
 
@@ -52,6 +54,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if not gc.isenabled():  # until now: what is imported and built stays, and no collection has to search it
             gc.freeze()
+            gc.set_threshold(YOUNG)
             gc.enable()
         if self.started and self._on_ready is not None:
             self._on_ready()

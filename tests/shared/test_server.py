@@ -1,6 +1,7 @@
 """What a process that serves asks of its system."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -32,6 +33,22 @@ async def app(scope, receive, send):
 serving = server(app, host="127.0.0.1", port=0)
 serving._on_ready = lambda: print(serving.servers[0].sockets[0].getsockname()[1], flush=True)
 serving.run()
+"""
+
+
+COUNTING = """
+import gc
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    told = b"%d" % gc.get_freeze_count()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
+    await send({"type": "http.response.body", "body": told})
 """
 
 
@@ -111,3 +128,21 @@ async def test_a_connection_is_closed_when_it_has_been_idle_for_long_enough_sinc
         assert await reader.read() == b""
         assert 0.3 < clock() - answered < 3
         writer.close()
+
+
+async def test_what_was_there_at_the_start_is_not_searched_for_garbage(tmp_path: Path, unused_tcp_port: int) -> None:
+    (tmp_path / "counting.py").write_text(COUNTING)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shared.server", "counting:app", "--port", str(unused_tcp_port)), cwd=tmp_path
+    )
+    try:
+        async with asyncio.timeout(20), httpx2.AsyncClient() as client:
+            while True:
+                with contextlib.suppress(httpx2.ConnectError):
+                    kept = int((await client.get(f"http://127.0.0.1:{unused_tcp_port}/")).text)
+                    break
+                await asyncio.sleep(0.05)
+        assert kept > 20_000
+    finally:
+        process.terminate()
+        await process.wait()
