@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if not gc.isenabled():  # until now: what is imported and built stays, and no collection has to search it
             gc.freeze()
-            gc.set_threshold(YOUNG)
+            gc.set_threshold(YOUNG, 5)
             gc.enable()
         if self.started and self._on_ready is not None:
             self._on_ready()
