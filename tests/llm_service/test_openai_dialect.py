@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_service.canonical.answer import Answer
 from llm_service.canonical.events import (
@@ -33,7 +35,7 @@ from llm_service.canonical.request import (
     ToolResult,
 )
 from llm_service.dialects import OPENAI
-from llm_service.dialects.base import extra_fields
+from llm_service.dialects.base import StreamParser, extra_fields
 from llm_service.errors import NotExpressible, ProviderError
 from shared.errors import Unprocessable
 from shared.events import Usage
@@ -206,6 +208,45 @@ def parsed_stream(wire: bytes) -> Answer:
         for event in parser.read(frame):
             answer.add(event)
     return answer
+
+
+WORD = st.sampled_from(["", "a", "é", None])
+CHUNK = st.fixed_dictionaries(
+    {
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {"delta": st.fixed_dictionaries({}, optional={"role": WORD, "content": WORD, "reasoning": WORD})},
+                optional={
+                    "index": st.sampled_from([0, 1, None]),
+                    "finish_reason": st.sampled_from(["stop", "length", "tool_calls", "odd", "error", "", None]),
+                },
+            ),
+            max_size=2,
+        )
+    },
+    optional={
+        "id": WORD,
+        "model": WORD,
+        "created": st.sampled_from([0, 7, None, "8"]),
+        "usage": st.sampled_from([None, {"prompt_tokens": 1, "completion_tokens": 2}]),
+        "error": st.sampled_from([None, {"message": "no"}]),
+    },
+)
+
+
+@given(st.lists(CHUNK, max_size=4))
+def test_the_quick_way_to_read_chunks_tells_what_the_other_tells(chunks: list[dict[str, Any]]) -> None:
+    """A field that nobody knows makes it the other."""
+
+    def told(parser: StreamParser, chunk: dict[str, Any]) -> object:
+        try:
+            return parser.read(Frame(b"", "", msgspec.json.encode(chunk)))
+        except ProviderError as error:
+            return error.kind
+
+    one, other = OPENAI.stream_parser(), OPENAI.stream_parser()
+    for chunk in chunks:
+        assert told(one, chunk) == told(other, {**chunk, "unknown": 1})
 
 
 def test_what_other_providers_say_survives_this_wire_streamed_and_whole() -> None:

@@ -77,7 +77,7 @@ Content = Callable[[Any], Iterator[Event]]
 
 
 class _Words(msgspec.Struct, forbid_unknown_fields=True):
-    content: str
+    content: str | None = None
     role: str | None = None
     refusal: None = None
     tool_calls: None = None
@@ -87,13 +87,13 @@ class _Words(msgspec.Struct, forbid_unknown_fields=True):
 class _Choice(msgspec.Struct, forbid_unknown_fields=True):
     delta: _Words
     index: Literal[0] = 0
-    finish_reason: None = None
+    finish_reason: str | None = None
     logprobs: None = None
     stop_reason: None = None
 
 
 class _Saying(msgspec.Struct, forbid_unknown_fields=True):
-    """A chunk with words and nothing else, as nearly all are: read so, it costs a tenth."""
+    """A chunk with words or an end and nothing else, as nearly all are: read so, it costs a tenth."""
 
     choices: tuple[_Choice]
     id: str = ""
@@ -117,13 +117,16 @@ class OpenAIStreamParser(StreamParser):
         self._content = content
 
     def read(self, frame: Frame) -> tuple[Event, ...]:
-        if self._started:
-            try:
-                text = _SAYING.decode(frame.data).choices[0].delta.content
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # there is more to it
-            else:
-                return (TextDelta(text),) if text else ()
+        try:
+            saying = _SAYING.decode(frame.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # there is more to it
+        else:
+            choice = saying.choices[0]
+            if self._started and choice.finish_reason is None:
+                return (TextDelta(choice.delta.content),) if choice.delta.content else ()
+            if choice.finish_reason != "error":
+                return self._first_or_last(saying, choice)
         if frame.data.strip() == b"[DONE]":
             return (Ended(),)
         chunk = _object(frame.data)
@@ -133,6 +136,17 @@ class OpenAIStreamParser(StreamParser):
             return tuple(self._events(chunk))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise unreadable(frame.data) from None
+
+    def _first_or_last(self, saying: _Saying, choice: _Choice) -> tuple[Event, ...]:
+        events: list[Event] = []
+        if not self._started:
+            self._started = True
+            events.append(Started(id=saying.id, model=saying.model, created=saying.created))
+        if choice.delta.content:
+            events.append(TextDelta(choice.delta.content))
+        if reason := choice.finish_reason:
+            events.append(Finished(FINISH_REASONS.get(reason, "stop"), native=reason))
+        return tuple(events)
 
     def _events(self, chunk: Json) -> Iterator[Event]:
         if not self._started:
