@@ -187,12 +187,20 @@ def test_a_key_for_some_models_gets_no_other(attacked: World) -> None:
     assert told.status_code in (403, 404), told.text
 
 
-def test_x_api_key_counts_for_messages_alone(attacked: World) -> None:
+def test_x_api_key_counts_where_anthropics_clients_ask_and_nowhere_else(attacked: World) -> None:
     key = attacked.person().has_key()["key"]
     given = {"x-api-key": key}
     assert attacked.client.post("/v1/messages", json={}, headers=given).status_code == 400, "let in: {} is no request"
     assert attacked.client.post("/v1/messages", json={}, headers={"x-api-key": key[:-1]}).status_code == 401
-    for path in ("/v1/models", "/api/auth/me", "/api/chat/conversations", "/v1/messagesx", "/v1/messages/../models"):
+    assert attacked.client.get("/v1/models", headers=given).status_code == 200
+    for path in (
+        "/v1/embeddings",
+        "/v1/modelsx",
+        "/api/auth/me",
+        "/api/chat/conversations",
+        "/v1/messagesx",
+        "/v1/messages/../embeddings",
+    ):
         assert attacked.client.get(path, headers=given).status_code == 401, path
     two = given | {"authorization": f"Bearer {attacked.owner.token['access_token']}"}
     assert attacked.client.post("/v1/messages", json={}, headers=two).status_code == 400
