@@ -1,6 +1,7 @@
 """What alembic runs for each of its commands."""
 
 import asyncio
+import re
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -13,7 +14,12 @@ LOCK = 0x73796E61_6D696772
 """The advisory lock that lets one process migrate at a time (`syna`, `migr`)."""
 
 
+PARTITION = re.compile(r"events_\d")
+
+
 def include_name(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 # alembic's signature
+    if kind == "table":
+        return not PARTITION.fullmatch(str(name))  # the models know the whole table only
     return kind != "schema" or name in SCHEMAS
 
 

@@ -27,9 +27,11 @@ ALLOWED = {
     "auth_service/users/repository.py:username_exists": "usernames are unique in the whole installation",
     "auth_service/users/repository.py:change_password_hash": "a user's own password, which no organization has",
     "chat_service/generations/repository.py:renew_leases": "a replica renews what it owns, whosever it is",
-    "chat_service/generations/repository.py:checkpoint": "a replica writes down what it owns, whosever it is",
     "chat_service/generations/repository.py:finish": "a replica ends what it owns, whosever it is",
-    "chat_service/generations/repository.py:interrupt_expired": "sweeps up after dead replicas, for all organizations",
+    "chat_service/generations/repository.py:find_answers": "a replica tells readers how what they may read has ended",
+    "chat_service/generations/repository.py:take_expired": "sweeps up after dead replicas, for all organizations",
+    "chat_service/generations/repository.py:bury": "sweeps up after dead replicas, for all organizations",
+    "chat_service/generations/repository.py:said_so_far": "a part of statements: of the messages that they choose",
 }
 """What works across organizations, and why it may. Everything that a caller's id reaches stays out of here."""
 

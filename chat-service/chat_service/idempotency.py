@@ -13,3 +13,4 @@ class IdempotencyKey(idempotency.StoredAnswer, Base):
 
 
 RequestKey = Annotated[idempotency.Key | None, Depends(idempotency.key_of(IdempotencyKey))]
+Once = Annotated[idempotency.Once, Depends(idempotency.once_of(IdempotencyKey))]

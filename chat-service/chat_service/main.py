@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from chat_service.conversations import routes as conversations
+from chat_service.generations import routes as generations
 from chat_service.idempotency import IdempotencyKey
 from chat_service.messages import routes as messages
+from chat_service.running.following import Following
 from chat_service.running.keeping import keeping
 from chat_service.running.runner import Runner
 from chat_service.settings import Settings
@@ -31,12 +33,14 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             lease = timedelta(seconds=settings.chat_lease_seconds)
             runner = Runner(sessions=sessions, llm=LlmClient(upstreams["llm"]), lease=lease)
-            async with keeping(runner, sessions=sessions), runner.running():
+            following = Following(sessions)
+            async with keeping(runner, following, sessions=sessions), runner.running():
                 yield {
                     "sessions": sessions,
                     "verifier": known.verifier,
                     "revocations": known.revocations,
                     "runner": runner,
+                    "following": following,
                 }
 
     service = create_service(
@@ -44,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Conversations, messages, and generations that outlive connections",
         settings=settings,
         lifespan=lifespan,
-        routers=[messages.router, conversations.router],
+        routers=[messages.router, conversations.router, generations.router],
     )
     return tells_of_outages(service)
 

@@ -109,8 +109,17 @@ _decoder = msgspec.json.Decoder(StreamEvent)
 
 def encode_event(event: StreamEvent, *, sequence: int) -> bytes:
     """One frame: `id`, `event`, one `data` line, and the blank line that ends it."""
-    kind = type(event).__struct_config__.tag
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (sequence, str(kind).encode(), _encoder.encode(event))
+    return frame_of(*event_data(event), sequence=sequence)
+
+
+def event_data(event: StreamEvent) -> tuple[str, bytes]:
+    """The event's type and its JSON."""
+    return str(type(event).__struct_config__.tag), _encoder.encode(event)
+
+
+def frame_of(kind: str, data: bytes, *, sequence: int) -> bytes:
+    """The frame of what `event_data` has made."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (sequence, kind.encode(), data)
 
 
 def decode_event(data: str | bytes) -> StreamEvent:

@@ -1,8 +1,10 @@
 """Table `chat.conversations`."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import ARRAY, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chat_service.tables import Base, CreatedAt
@@ -27,6 +29,12 @@ class Conversation(Base):
     user_id: Mapped[str]
     title: Mapped[str | None]
     model: Mapped[str | None]
+    system_prompt: Mapped[str | None] = mapped_column(Text)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    folder: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
+    pinned: Mapped[bool] = mapped_column(server_default=false())
+    archived: Mapped[bool] = mapped_column(server_default=false())
     leaf_id: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]

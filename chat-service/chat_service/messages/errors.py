@@ -12,3 +12,11 @@ class GenerationRunning(Conflict):
 
     def __init__(self) -> None:
         super().__init__("An answer in this conversation is still running; wait for its end.")
+
+
+class NotEditable(Conflict):
+    code, title = "message_not_editable", "Only a user's message can be edited"
+
+
+class NothingToContinue(Conflict):
+    code, title = "nothing_to_continue", "There is no cut answer to continue"

@@ -17,7 +17,8 @@ PARENT_OF_THE_CONVERSATION = "fk_messages_parent"
 class Message(Base):
     """A node of its conversation's tree; the composite key keeps parent and child in one conversation.
 
-    `content` is the text; `parts` holds everything else in the order in which it came.
+    `content` is the text; `parts` holds everything else in the order in which it came. A running answer has neither:
+    what it has said so far are its events. `trail` tells which event brought which piece (`running.trail`).
     """
 
     __tablename__ = "messages"
@@ -49,4 +50,6 @@ class Message(Base):
     finish_reason: Mapped[str | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     generation_id: Mapped[str | None]
+    trail: Mapped[bytes | None]
+    feedback: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]

@@ -1,24 +1,19 @@
 """Messages as JSON."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chat_service.conversations.schemas import ConversationId
+from chat_service.conversations.schemas import ConversationId, Line, storable
+from chat_service.generations.repository import Said
 from chat_service.messages.models import Message
 
 LONGEST_CONTENT = 200_000
 """Characters of one message."""
 
 
-def _storable(value: str) -> str:
-    """PostgreSQL keeps neither NUL nor half of a surrogate pair."""
-    if "\0" in value:
-        raise ValueError("must not contain the character U+0000")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("must not contain half of a surrogate pair")
-    return value
+Content = Annotated[str, Field(min_length=1, max_length=LONGEST_CONTENT), AfterValidator(storable)]
 
 
 class MessageCreate(BaseModel):
@@ -34,10 +29,34 @@ class MessageCreate(BaseModel):
     )
 
     conversation_id: ConversationId | None = None
-    content: Annotated[str, Field(min_length=1, max_length=LONGEST_CONTENT), AfterValidator(_storable)]
-    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)] | None = None
+    content: Content
+    model: Line | None = None
     stream: bool = False
-    parent_id: Annotated[str, Field(max_length=64), AfterValidator(_storable)] | None = None
+    parent_id: Annotated[str, Field(max_length=64), AfterValidator(storable)] | None = None
+
+
+class AnswerWanted(BaseModel):
+    """For one more answer; without `model` the conversation's own."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: Line | None = None
+    stream: bool = False
+
+
+class MessageEdit(AnswerWanted):
+    """What the message should have said."""
+
+    content: Content
+
+
+class Feedback(BaseModel):
+    """What the user thinks of an answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rating: Literal["good", "bad"]
+    comment: Annotated[str, Field(max_length=2_000), AfterValidator(storable)] | None = None
 
 
 class MessageError(BaseModel):
@@ -65,10 +84,13 @@ class MessageView(BaseModel):
     cost_usd: str | None
     finish_reason: str | None
     error: MessageError | None
+    feedback: Feedback | None
     created_at: datetime
 
 
-def view_of(message: Message, *, conversation_id: str) -> MessageView:
+def view_of(message: Message, *, conversation_id: str, said: Said | None = None) -> MessageView:
+    """`said` is what a running answer has said so far."""
     columns = {name: getattr(message, name) for name in MessageView.model_fields if hasattr(message, name)}
     cost = None if message.cost_usd is None else format(message.cost_usd, "f")
-    return MessageView(**(columns | {"conversation_id": conversation_id, "cost_usd": cost}))
+    so_far = {} if said is None else {name: each for name, each in said.items() if name in MessageView.model_fields}
+    return MessageView(**(columns | so_far | {"conversation_id": conversation_id, "cost_usd": cost}))

@@ -1,29 +1,41 @@
 """What a running generation has said so far, in the shape in which it is saved."""
 
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from chat_service.generations.repository import Outcome, Said
 from chat_service.running.errors import AnswerTooLong
+from chat_service.running.trail import Spoken, step
 from shared.errors import DomainError
-from shared.events import Delta, Done, Reasoning, Start, StreamEvent, ToolCall, ToolResult, UsageReport
+from shared.events import (
+    Delta,
+    Done,
+    Failed,
+    Reasoning,
+    Start,
+    StreamEvent,
+    ToolCall,
+    ToolResult,
+    UsageReport,
+    decode_event,
+)
 
 LONGEST_ANSWER = 2_000_000
 """Characters of text, reasoning and calls together."""
 MOST_EVENTS = 500_000
 
-Spoken: TypeAlias = Start | Delta | Reasoning | ToolCall | ToolResult | UsageReport
-
 
 class Answer:
-    """Collects events. `revision` grows with each, so that unchanged text is not written again."""
+    """Collects events into what is saved of them."""
 
     def __init__(self, *, model: str | None) -> None:
         self.model = model
         self.provider: str | None = None
         self.usage: dict[str, Any] | None = None
-        self.revision = 0
+        self._count = 0
         self._length = 0
+        self._trail = bytearray()
         self._finish_reason: str | None = None
         self._cost: Decimal | None = None
         self._pieces: list[str] = []
@@ -32,9 +44,10 @@ class Answer:
     def take(self, event: Spoken) -> None:
         """Raises AnswerTooLong, and leaves the event out."""
         self._length += _length(event)
-        if self._length > LONGEST_ANSWER or self.revision >= MOST_EVENTS:
+        if self._length > LONGEST_ANSWER or self._count >= MOST_EVENTS:
             raise AnswerTooLong(f"The answer was ended after {LONGEST_ANSWER} characters or {MOST_EVENTS} pieces.")
-        self.revision += 1
+        self._count += 1
+        self._trail += step(event)
         match event:
             case Start():
                 self.model, self.provider = event.model, event.provider
@@ -65,15 +78,19 @@ class Answer:
         self._finish_reason = done.finish_reason
 
     def said(self) -> Said:
-        # One string from here on, so that a long answer is not joined from its first piece again and again.
-        self._pieces = ["".join(self._pieces)]
-        return Said(content=self._pieces[0], parts=self._parts, model=self.model, provider=self.provider)
+        return Said(
+            content="".join(self._pieces),
+            parts=self._parts,
+            model=self.model,
+            provider=self.provider,
+            usage=self.usage,
+            trail=bytes(self._trail),
+        )
 
     def outcome(self, status: str, problem: DomainError | None) -> Outcome:
         return Outcome(
             status=status,
-            finish_reason=self._finish_reason,
-            usage=self.usage,
+            finish_reason="stopped" if status == "stopped" else self._finish_reason,
             cost_usd=self._cost,
             error=None if problem is None else error_of(problem),
         )
@@ -83,6 +100,15 @@ class Answer:
             self._parts[-1]["text"] += text
         else:
             self._parts.append({"type": "reasoning", "text": text})
+
+
+def said_in(events: Iterable[str], *, model: str | None) -> Said:
+    """What the events (their JSON, in order) of an answer add up to."""
+    answer = Answer(model=model)
+    for event in map(decode_event, events):
+        assert not isinstance(event, Done | Failed)
+        answer.take(event)
+    return answer.said()
 
 
 def _length(event: Spoken) -> int:

@@ -7,16 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_service.generations import repository
-from chat_service.messages.schemas import MessageView, view_of
-from chat_service.running.answer import Answer, clean
+from chat_service.running.answer import clean
 from chat_service.running.errors import AnswerDeleted, AnswerFailed, Draining, Interrupted, NotSaved
 from chat_service.running.live import LiveGeneration
+from chat_service.running.recorded import Saved
+from chat_service.running.trail import Spoken
+from chat_service.running.writing import Writer
 from shared import drain
 from shared.auth import Principal
 from shared.clients.llm import LlmClient
-from shared.database import Sessions
+from shared.database import Sessions, autocommitting
 from shared.errors import BadGateway, DomainError
 from shared.events import Done, Failed
 from shared.ids import new_id
@@ -39,8 +42,11 @@ class Runner:
         self.replica = new_id("replica")
         self.lease = lease
         self.live: dict[str, LiveGeneration] = {}
+        self.writer = Writer(sessions, owner=self.replica, lost=self.interrupt)
         self._sessions = sessions
+        self._engine = autocommitting(sessions)
         self._llm = llm
+        self._stopped: set[str] = set()
         self._readings: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
@@ -77,13 +83,20 @@ class Runner:
         if reading := self._readings.get(generation_id):
             reading.cancel()
 
+    def stop(self, generation_id: str) -> None:
+        """Ends a generation because its user wants it to; nothing where this replica does not run it."""
+        if generation_id in self._readings:
+            self._stopped.add(generation_id)
+            self.interrupt(generation_id)
+
     async def _run(self, live: LiveGeneration, reading: asyncio.Task[None]) -> None:
         try:
             await asyncio.wait({reading})
-            await self._end(live, *_how_it_ended(live.answer, reading))
+            await self._end(live, *self._how_it_ended(live, reading))
         finally:
             reading.cancel()
             del self.live[live.id], self._readings[live.id]
+            self._stopped.discard(live.id)
 
     async def _read(
         self, live: LiveGeneration, request: Mapping[str, Any], *, principal: Principal, request_id: str
@@ -102,44 +115,74 @@ class Runner:
                     case Failed():
                         raise AnswerFailed(event)
                     case _:
-                        live.take(event)
+                        self._take(live, event)
         raise BadGateway("The llm service broke its answer off.")
+
+    def _take(self, live: LiveGeneration, event: Spoken) -> None:
+        spoke = live.has_spoken
+        live.take(event)
+        self.writer.has_said(live, first_words=live.has_spoken and not spoke)
 
     async def _end(self, live: LiveGeneration, status: str, problem: DomainError | None) -> None:
         """Saves the answer, then tells the readers: whoever reads `done` finds the whole answer saved."""
         not_saved = NotSaved("The database did not take the end of the answer.")
         try:
-            message = await self._save(live, status, problem)
+            ours, saved = await self._save(live, status, problem)
         except asyncio.CancelledError:
             live.fail(not_saved)
             raise
         except Exception:  # whatever it is, it has been tried for long enough
-            log.exception("answer not saved", generation_id=live.id, message_id=live.message_id)
+            log.exception("answer not saved", generation_id=live.id, message_id=live.place.message_id)
             live.fail(not_saved)
             return
-        if message is None:
-            live.fail(AnswerDeleted("The conversation was deleted while the answer was being written."))
-        elif problem is not None:
-            live.fail(problem)
+        if ours:
+            live.tell(live.said)  # the end has committed what the writer had not
+        if saved is not None:
+            live.end(saved, problem=problem if ours else None)
         else:
-            live.complete(message)
+            live.fail(AnswerDeleted("The conversation was deleted while the answer was being written."))
 
-    async def _save(self, live: LiveGeneration, status: str, problem: DomainError | None) -> MessageView | None:
-        """Tries for SAVING seconds rather than lose the answer. Returns None where the message was deleted."""
+    async def _save(self, live: LiveGeneration, status: str, problem: DomainError | None) -> tuple[bool, Saved | None]:
+        """Tries for SAVING seconds rather than lose the answer.
+
+        Returns whether it ended so, and the answer as it is now: another replica may have ended it. It is None where
+        the message was deleted.
+        """
+        await self.writer.let_go(live)
         said, outcome = live.answer.said(), live.answer.outcome(status, problem)
         loop = asyncio.get_running_loop()
         give_up_at, pause = loop.time() + SAVING, 0.05
         while True:
             try:
-                async with asyncio.timeout(SAVE_TIMEOUT), self._sessions.begin() as session:
-                    message = await repository.finish(session, live.id, owner=self.replica, said=said, outcome=outcome)
-                return None if message is None else view_of(message, conversation_id=live.conversation_id)
+                async with asyncio.timeout(SAVE_TIMEOUT), AsyncSession(self._engine) as session:
+                    ours = await repository.finish(session, live.id, owner=self.replica, said=said, outcome=outcome)
+                    message = ours or next(iter(await repository.find_answers(session, [live.place.message_id])), None)
+                if message is None:
+                    return False, None
+                saved = Saved.of(message, conversation_id=live.place.conversation_id)
+                return (saved.view.status, saved.trail) == (status, said["trail"]), saved
             except Exception as error:  # drivers raise more kinds than they document while a server restarts
                 if loop.time() > give_up_at:
                     raise
                 log.warning("answer not saved yet", generation_id=live.id, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _how_it_ended(self, live: LiveGeneration, reading: asyncio.Task[None]) -> tuple[str, DomainError | None]:
+        """The status of the message, and what its readers are told; after the model's `done` nothing can spoil it."""
+        error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
+        if live.answer.is_concluded:
+            return "completed", None
+        match error:
+            case asyncio.CancelledError() if live.id in self._stopped:
+                return "stopped", None
+            case asyncio.CancelledError():
+                return "interrupted", Interrupted("The service stopped before the answer was complete.", retry_after=5)
+            case DomainError():
+                return "failed", error
+            case _:
+                log.error("generation broke", exc_info=error)
+                return "failed", DomainError("This is our fault; the request id finds it in the logs.")
 
     def _drain(self) -> None:
         if self._draining is None:
@@ -166,18 +209,3 @@ class Runner:
         for task in unsaved:
             task.cancel()
         await asyncio.gather(*unsaved, return_exceptions=True)
-
-
-def _how_it_ended(answer: Answer, reading: asyncio.Task[None]) -> tuple[str, DomainError | None]:
-    """The status of the message, and what its readers are told; after the model's `done` nothing can spoil it."""
-    error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
-    if answer.is_concluded:
-        return "completed", None
-    match error:
-        case asyncio.CancelledError():
-            return "interrupted", Interrupted("The service stopped before the answer was complete.", retry_after=5)
-        case DomainError():
-            return "failed", error
-        case _:
-            log.error("generation broke", exc_info=error)
-            return "failed", DomainError("This is our fault; the request id finds it in the logs.")
