@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 PATIENCE = 1.5
 """Seconds that running answers get to finish by themselves."""
-LAST_WORD = 0.1
+LAST_WORD = 0.25
 """Seconds after that in which work that marks itself has done so; what is still open then is closed with an error."""
 
 _listeners: set[Callable[[], None]] = set()

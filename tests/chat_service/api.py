@@ -44,6 +44,19 @@ class ChatApi:
         async with call as response:
             yield EventReader(response)
 
+    @asynccontextmanager
+    async def events_of(
+        self, generation_id: str, *, after: int | None = None, last_event_id: str | None = None
+    ) -> AsyncIterator["EventReader"]:
+        query = {} if after is None else {"after": after}
+        headers = self.headers | ({} if last_event_id is None else {"last-event-id": last_event_id})
+        path = f"/api/chat/generations/{generation_id}/events"
+        async with self.client.stream("GET", path, params=query, headers=headers, timeout=DEADLINE) as response:
+            yield EventReader(response)
+
+    async def ask(self, method: str, path: str, body: Any = None) -> httpx2.Response:
+        return await self.client.request(method, f"/api/chat/{path}", json=body, headers=self.headers, timeout=DEADLINE)
+
     async def get(self, path: str, **query: Any) -> httpx2.Response:
         return await self.client.get(f"/api/chat/{path}", params=query, headers=self.headers, timeout=DEADLINE)
 

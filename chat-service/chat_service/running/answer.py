@@ -47,7 +47,6 @@ class Answer:
         if self._length > LONGEST_ANSWER or self._count >= MOST_EVENTS:
             raise AnswerTooLong(f"The answer was ended after {LONGEST_ANSWER} characters or {MOST_EVENTS} pieces.")
         self._count += 1
-        self._trail += step(event)
         match event:
             case Start():
                 self.model, self.provider = event.model, event.provider
@@ -64,6 +63,10 @@ class Answer:
                 self.usage = event.usage
             case _:
                 assert_never(event)
+
+    def follow(self, event: Spoken) -> None:
+        """Notes for the trail that this is how a part of what was taken is shown."""
+        self._trail += step(event)
 
     @property
     def is_concluded(self) -> bool:
@@ -108,6 +111,7 @@ def said_in(events: Iterable[str], *, model: str | None) -> Said:
     for event in map(decode_event, events):
         assert not isinstance(event, Done | Failed)
         answer.take(event)
+        answer.follow(event)
     return answer.said()
 
 

@@ -91,7 +91,7 @@ class Keeper:
         now = asyncio.get_running_loop().time()
         try:
             async with self._sessions.begin() as session:
-                orphans = [] if now < self._sweeps_from else await self._bury(session)
+                orphans = [] if now < self._sweeps_from else await end_orphans(session)
                 await session.connection()
         except Exception:
             self._sweeps_from = now + 2 * self._runner.lease.total_seconds() / RENEWALS_PER_LEASE + AFTER_A_FAILURE
@@ -99,17 +99,19 @@ class Keeper:
         if orphans:
             log.warning("answers interrupted", message_ids=[each.message_id for each in orphans])
 
-    async def _bury(self, session: AsyncSession) -> list[repository.Orphan]:
-        orphans = await repository.take_expired(session, error=LEASE_EXPIRED)
-        for orphan in orphans:
-            said = said_in(orphan.events, model=orphan.model)
-            await repository.bury(session, orphan, said=said, error=LEASE_EXPIRED)
-        return orphans
-
     async def forget(self) -> None:
         """Clears away what crashes have left of days gone by."""
         async with self._sessions.begin() as session:
             await repository.forget_days(session, datetime.now(UTC))
+
+
+async def end_orphans(session: AsyncSession) -> list[repository.Orphan]:
+    """Ends the generations whose lease is over, and their answers with what they have said so far."""
+    orphans = await repository.take_expired(session, error=LEASE_EXPIRED)
+    for orphan in orphans:
+        said = said_in(orphan.events, model=orphan.model)
+        await repository.bury(session, orphan, said=said, error=LEASE_EXPIRED)
+    return orphans
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], *, every: float) -> None:

@@ -136,7 +136,7 @@ class Runner:
             live.fail(not_saved)
             return
         if ours:
-            live.tell(live.said)  # the end has committed what the writer had not
+            live.tell(live.seal())  # the end has committed what the writer had not
         if saved is not None:
             live.end(saved, problem=problem if ours else None)
         else:
@@ -149,6 +149,7 @@ class Runner:
         the message was deleted.
         """
         await self.writer.let_go(live)
+        live.seal()
         said, outcome = live.answer.said(), live.answer.outcome(status, problem)
         loop = asyncio.get_running_loop()
         give_up_at, pause = loop.time() + SAVING, 0.05

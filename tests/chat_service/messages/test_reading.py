@@ -46,7 +46,8 @@ async def test_conversations_are_listed_by_their_last_message(chat: ChatApi) -> 
     found = await pages(chat, "conversations", limit=2)
     assert [[c["id"] for c in page] for page in found] == [["conv_1", "conv_3"], ["conv_2"]]
     newest = found[0][0]
-    assert set(newest) == {"id", "title", "model", "created_at", "updated_at"}
+    own = {"title", "model", "system_prompt", "settings", "folder", "tags", "pinned", "archived"}
+    assert set(newest) == {"id", "leaf_id", "created_at", "updated_at"} | own
     assert newest["model"] == "model-1"
     assert datetime.fromisoformat(newest["created_at"]) < datetime.fromisoformat(newest["updated_at"])
     assert datetime.fromisoformat(newest["updated_at"]).tzinfo == UTC

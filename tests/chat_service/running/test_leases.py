@@ -8,16 +8,15 @@ from typing import Any
 
 from sqlalchemy import text
 
-from chat_service.generations.repository import interrupt_expired
+from chat_service.running.keeping import end_orphans
 from shared.database import Sessions
 from shared.events import Delta
 from tests.chat_service.api import eventually
 from tests.chat_service.conftest import StartChat
 from tests.chat_service.fake_llm import FakeLlm, Gate, done, start
 
-SHORT = 0.5
+SHORT = 1
 LONG = 600
-ERROR = {"code": "interrupted", "detail": "gone", "status": 503}
 
 
 async def expire(sessions: Sessions, message_id: str) -> None:
@@ -32,7 +31,7 @@ async def take_for_dead(sessions: Sessions, message_id: str) -> None:
     """What another replica does when the lease has run out."""
     await expire(sessions, message_id)
     async with sessions.begin() as session:
-        await interrupt_expired(session, error=ERROR)
+        await end_orphans(session)
 
 
 async def generation_of(sessions: Sessions, message_id: str) -> Any:
@@ -102,7 +101,7 @@ async def test_replicas_that_sweep_at_once_end_each_orphan_once(
 
     async def sweep() -> list[str]:
         async with sessions.begin() as session:
-            return list(await interrupt_expired(session, error=ERROR))
+            return [orphan.message_id for orphan in await end_orphans(session)]
 
     async with start_chat(chat_lease_seconds=LONG) as chat:
         sends = [asyncio.create_task(chat.send("Oi", conversation_id=f"conv_{n}")) for n in range(6)]
@@ -130,21 +129,24 @@ async def test_a_replica_that_was_taken_for_dead_stops_and_keeps_its_text(
     assert llm.readers_gone == 1
 
 
-async def test_the_owner_has_the_last_word_about_its_answer(
-    start_chat: StartChat, llm: FakeLlm, sessions: Sessions
-) -> None:
-    """It was away from the database for longer than its lease, and comes back with the whole answer."""
+async def test_what_was_taken_for_dead_has_one_end(start_chat: StartChat, llm: FakeLlm, sessions: Sessions) -> None:
+    """Its owner comes back with the whole answer, and shows nothing of it: others have been told how it ended."""
     gate = Gate()
-    llm.will([start(), Delta(content="The whole"), gate, Delta(content=" answer"), done()])
+    llm.will([start(), Delta(content="So far"), gate, Delta(content=" and more"), done()])
     async with start_chat(chat_lease_seconds=LONG) as chat, chat.streamed("Oi") as events:
-        message_id = (await events.until("start"))["id"]
-        await gate.reached.wait()
-        await take_for_dead(sessions, message_id)
+        first = await events.until("start")
+        await events.until("delta")
+        await take_for_dead(sessions, first["id"])
+        async with start_chat(chat_lease_seconds=LONG) as other:
+            async with other.as_user(**chat.token).events_of(first["generation_id"]) as elsewhere:
+                told = await elsewhere.rest()
         gate.open()
-        await events.until("done")
-        saved = await chat.read(f"messages/{message_id}")
-    assert (saved["status"], saved["content"], saved["error"]) == ("completed", "The whole answer", None)
-    assert (await generation_of(sessions, message_id)).status == "completed"
+        shown = await events.rest()
+        saved = await chat.read(f"messages/{first['id']}")
+    assert [kind for _, kind, _ in told] == ["start", "delta", "error"]
+    assert shown == told[2:]
+    assert (saved["status"], saved["content"], saved["error"]["code"]) == ("interrupted", "So far", "interrupted")
+    assert (await generation_of(sessions, first["id"])).status == "interrupted"
 
 
 async def test_the_end_of_a_deleted_answer_is_told_to_its_readers(

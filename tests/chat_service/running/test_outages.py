@@ -7,7 +7,6 @@ import pytest
 
 from chat_service.running import runner
 from shared.events import Delta
-from tests.chat_service.api import eventually
 from tests.chat_service.conftest import StartChat
 from tests.chat_service.fake_llm import FakeLlm, Gate, done, start
 from tests.outage import outage
@@ -20,22 +19,21 @@ async def test_an_answer_that_ends_without_a_database_is_saved_when_it_is_back(
     llm.will([start(), Delta(content="Not"), gate, Delta(content=" lost"), end, done()])
     async with start_chat() as chat, chat.streamed("Oi") as events:
         await gate.reached.wait()
+        first = await events.until("start")
+        assert (await events.next())[2]["content"] == "Not"
         async with outage(database_url):
             gate.open()
-            shown = [await events.next() for _ in range(3)]
-            assert "".join(event["content"] for _, _, event in shown) == "Not lost"  # readers notice nothing
+            await end.reached.wait()
             end.open()
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(events.next(), 0.5)  # nobody is told `done` before it is saved
+                await asyncio.wait_for(events.next(), 0.5)  # nobody is shown what is not kept
             assert (await chat.send("Meanwhile")).status_code == 503
         # The reader that was cancelled is gone; the answer is not.
-        message_id = shown[0][2]["id"]
-
-        async def is_completed() -> bool:
-            return bool((await chat.read(f"messages/{message_id}"))["status"] == "completed")
-
-        await eventually(is_completed, what="the answer is saved")
-        assert (await chat.read(f"messages/{message_id}"))["content"] == "Not lost"
+        async with chat.events_of(first["generation_id"], after=2) as again:
+            shown = await again.rest()
+        assert "".join(event["content"] for _, _, event in shown) == " lost"
+        assert shown[-1][1] == "done"
+        assert (await chat.read(f"messages/{first['id']}"))["content"] == "Not lost"
 
 
 async def test_an_answer_goes_on_through_an_outage(start_chat: StartChat, llm: FakeLlm, database_url: str) -> None:
