@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,7 +29,14 @@ class Cut:
     """A step of a script: the connection breaks."""
 
 
-Step = StreamEvent | Gate | Cut | bytes
+class Pause:
+    """A step of a script: the model thinks for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+Step = StreamEvent | Gate | Cut | Pause | bytes
 Script = Sequence[Step] | Response
 
 
@@ -51,13 +58,15 @@ def failed(detail: str, *, code: str, status: int) -> Failed:
 
 
 class FakeLlm:
-    """Answers each request with the next script, `answer("ok")` where there is none; keeps what it was asked."""
+    """Answers each request with the next script, or as `script_for` says; keeps what it was asked."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.scripts: deque[Script] = deque()
         self.readers_gone = 0
+        self.script_for: Callable[[dict[str, Any]], Script] = lambda _: answer("ok")
+        """What a request is answered for which no script waits."""
         self.app = FastAPI()
         self.app.add_api_route("/api/llm/chat/completions", self._complete, methods=["POST"])
 
@@ -67,7 +76,7 @@ class FakeLlm:
     async def _complete(self, request: Request) -> Response:
         self.requests.append(await request.json())
         self.headers.append(dict(request.headers))
-        script = self.scripts.popleft() if self.scripts else answer("ok")
+        script = self.scripts.popleft() if self.scripts else self.script_for(self.requests[-1])
         if isinstance(script, Response):
             return script
         return EventStream(self._stream(script), on_error=_none)
@@ -79,6 +88,8 @@ class FakeLlm:
                     case Gate():
                         step.reached.set()
                         await step.opened.wait()
+                    case Pause():
+                        await asyncio.sleep(step.seconds)
                     case Cut():
                         raise ConnectionResetError("the provider broke off")
                     case bytes():

@@ -66,7 +66,7 @@ async def service_process(module: str, directory: Path, **settings: str) -> Asyn
     )  # fmt: skip
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await eventually(lambda: _is_healthy(client), what=f"{module} is healthy", within=30)
+            await eventually(lambda: is_healthy(client), what=f"{module} is healthy", within=30)
             yield ServiceProcess(process, client)
     finally:
         if process.returncode is None:
@@ -78,7 +78,7 @@ def chat_process(directory: Path, **settings: str) -> AbstractAsyncContextManage
     return service_process("chat_service.main", directory, **settings)
 
 
-async def _is_healthy(client: httpx2.AsyncClient) -> bool:
+async def is_healthy(client: httpx2.AsyncClient) -> bool:
     try:
         return (await client.get("/health")).status_code == 200
     except httpx2.TransportError:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from chat_service.running.keeping import end_orphans
 from shared.database import Sessions
 from shared.events import Delta
-from tests.chat_service.api import eventually
+from tests.chat_service.api import ChatApi, eventually
 from tests.chat_service.conftest import StartChat
 from tests.chat_service.fake_llm import FakeLlm, Gate, done, start
 
@@ -129,6 +129,11 @@ async def test_a_replica_that_was_taken_for_dead_stops_and_keeps_its_text(
     assert llm.readers_gone == 1
 
 
+async def events_of(chat: ChatApi, generation_id: str) -> list[Any]:
+    async with chat.events_of(generation_id) as events:
+        return await events.rest()
+
+
 async def test_what_was_taken_for_dead_has_one_end(start_chat: StartChat, llm: FakeLlm, sessions: Sessions) -> None:
     """Its owner comes back with the whole answer, and shows nothing of it: others have been told how it ended."""
     gate = Gate()
@@ -138,8 +143,7 @@ async def test_what_was_taken_for_dead_has_one_end(start_chat: StartChat, llm: F
         await events.until("delta")
         await take_for_dead(sessions, first["id"])
         async with start_chat(chat_lease_seconds=LONG) as other:
-            async with other.as_user(**chat.token).events_of(first["generation_id"]) as elsewhere:
-                told = await elsewhere.rest()
+            told = await events_of(other.as_user(**chat.token), first["generation_id"])
         gate.open()
         shown = await events.rest()
         saved = await chat.read(f"messages/{first['id']}")
