@@ -27,8 +27,11 @@ def upgrade() -> None:
         op.add_column("conversations", column, schema="chat")
     op.add_column("messages", sa.Column("trail", sa.LargeBinary(), nullable=True), schema="chat")
     op.add_column("messages", sa.Column("feedback", postgresql.JSONB(none_as_null=True), nullable=True), schema="chat")
-    stop = sa.Column("stop_requested", sa.Boolean(), server_default=no, nullable=False)
-    op.add_column("generations", stop, schema="chat")
+    op.add_column(
+        "generations",
+        sa.Column("stop_requested", sa.Boolean(), server_default=no, nullable=False),
+        schema="chat",
+    )
     op.create_table(
         "events",
         sa.Column("generation_id", sa.String(), nullable=False),

@@ -196,7 +196,7 @@ async def checked(client: Client, http: httpx2.AsyncClient) -> list[str]:
     chat = ChatApi(http, user_id=client.user_id)
     branch, cursor = [], None
     while True:
-        query = {} if cursor is None else {"cursor": cursor}
+        query: dict[str, str] = {} if cursor is None else {"cursor": cursor}
         page = await chat.read(f"conversations/{client.conversation_id}/messages", limit=100, **query)
         branch += page["data"]
         if (cursor := page["next_cursor"]) is None:

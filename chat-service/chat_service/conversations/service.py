@@ -26,6 +26,8 @@ from shared.pagination import Page, decode_cursor, encode_cursor
 
 
 class ConversationService:
+    """Works in the transaction of its session."""
+
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 

@@ -12,7 +12,7 @@ from shared.database import Sessions
 from shared.events import Delta
 from shared.ids import new_id
 from tests.chat_service.api import ChatApi
-from tests.chat_service.fake_llm import Cut, FakeLlm, Gate, answer, done, start
+from tests.chat_service.fake_llm import Cut, FakeLlm, Gate, Step, answer, done, start
 
 
 async def done_to(chat: ChatApi, message: dict[str, Any], what: str, **body: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ async def test_switching_shows_a_branch_up_to_what_was_last_said_there(chat: Cha
 
 @pytest.mark.parametrize("cut", ["stopped", "failed", "length"])
 async def test_a_cut_answer_is_continued_by_a_message_that_follows(chat: ChatApi, llm: FakeLlm, cut: str) -> None:
-    ends = {"stopped": Gate(), "failed": Cut(), "length": done(finish_reason="length")}
+    ends: dict[str, Step] = {"stopped": Gate(), "failed": Cut(), "length": done(finish_reason="length")}
     llm.will([start(), Delta(content="Half an "), ends[cut]], answer("answer"), answer("ok"))
     async with chat.streamed("Oi", conversation_id="conv_1") as events:
         first = await events.until("start")

@@ -12,7 +12,7 @@ from chat_service.messages.schemas import MessageView
 from chat_service.running.feed import Place
 from chat_service.running.live import LiveGeneration
 from chat_service.running.recorded import Saved
-from chat_service.running.trail import step, steps
+from chat_service.running.trail import Spoken, step, steps
 from shared.events import Delta, Reasoning, ToolCall, ToolResult, UsageReport
 from tests.chat_service.fake_llm import USAGE, start
 
@@ -20,7 +20,12 @@ PLACE = Place(generation_id="gen_1", message_id="msg_1", conversation_id="conv_1
 
 
 def test_a_trail_holds_kinds_and_lengths_in_one_byte_where_they_are_short() -> None:
-    events = [Delta(content="x" * 15), Reasoning(reasoning="é" * 16), Delta(content=""), Delta(content="x" * 300_000)]
+    events: list[Spoken] = [
+        Delta(content="x" * 15),
+        Reasoning(reasoning="é" * 16),
+        Delta(content=""),
+        Delta(content="x" * 300_000),
+    ]
     encoded = [step(event) for event in events]
     assert [len(each) for each in encoded] == [1, 2, 1, 4]
     assert list(steps(b"".join(encoded))) == [(Delta, 15), (Reasoning, 16), (Delta, 0), (Delta, 300_000)]
@@ -33,7 +38,8 @@ def random_answer(chance: random.Random) -> LiveGeneration:
         text = "".join(chance.choices("aé🇧😀\n ", k=chance.randrange(5)))
         call = ToolCall(id=f"call_{number}", name="clock", arguments='{"a": 1}')
         result = ToolResult(tool_call_id=f"call_{number}", result={"now": [1, None]})
-        live.take(chance.choice([Delta(content=text), Delta(content=text), Reasoning(reasoning=text), call, result]))
+        said: list[Spoken] = [Delta(content=text), Delta(content=text), Reasoning(reasoning=text), call, result]
+        live.take(chance.choice(said))
         if chance.random() < 0.7:
             live.seal()
     live.take(UsageReport(usage=USAGE))
