@@ -37,6 +37,12 @@ ROUTES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "POST /api/auth/api-keys/{key}/rotate": ("member", {"overlap_seconds": 1}, set()),
     "POST /api/auth/register": ("member", {"username": "mass.user", "password": PASSWORD}, set()),
     "POST /api/chat/messages": ("member", {"content": "hi", "conversation_id": "conv_mass"}, set()),
+    "POST /api/chat/messages/{msg}/regenerate": ("member", {}, set()),
+    "POST /api/chat/messages/{msg}/continue": ("member", {}, set()),
+    "POST /api/chat/messages/{msg}/edit": ("member", {"content": "hi"}, set()),
+    "PUT /api/chat/messages/{msg}/feedback": ("member", {"rating": "good"}, set()),
+    "POST /api/chat/conversations": ("member", {"title": "mass"}, set()),
+    "PATCH /api/chat/conversations/{conv}": ("member", {"title": "mass"}, set()),
 }
 """Who asks, with which good body, and what of the forbidden is theirs to write there."""
 
@@ -51,11 +57,14 @@ class Cast(NamedTuple):
 @pytest.fixture(scope="module")
 def cast(attacked: World) -> Cast:
     admin, member = attacked.person("admin"), attacked.person()
+    message = member.made("/api/chat/messages", {"content": "hi", "conversation_id": "conv_cast"})
     ids = {
         "usr": attacked.person().id,
         "org": admin.organization_id,
         "robot": admin.made("/api/auth/service-accounts", {"name": "robot"})["id"],
         "key": member.has_key()["id"],
+        "conv": message["conversation_id"],
+        "msg": message["id"],
     }
     return Cast(attacked, admin, member, ids)
 
@@ -93,6 +102,8 @@ def test_every_write_of_the_platform_is_attacked(cast: Cast) -> None:
         .replace("{org}", "{organization_id}")
         .replace("{robot}", "{account_id}")
         .replace("{key}", "{key_id}")
+        .replace("{conv}", "{conversation_id}")
+        .replace("{msg}", "{message_id}")
         for route in ROUTES
     }
     dialects = {one for one in writes if one.startswith(("POST /v1/", "POST /api/llm/"))}  # nothing of them is kept

@@ -68,7 +68,8 @@ def weekday_of(generation_id: str) -> int:
 
 WRITE = """
 WITH ours AS (
-  SELECT id FROM chat.generations WHERE id = ANY($1::text[]) AND owner = $2 AND status = 'running' FOR SHARE
+  SELECT id FROM chat.generations
+  WHERE id = ANY($1::text[]) AND owner = $2 AND status = 'running' ORDER BY id FOR SHARE
 ), written AS (
   INSERT INTO chat.events (generation_id, weekday, sequence, type, data)
   SELECT said.generation_id, said.weekday, said.sequence, said.type, said.data
@@ -158,12 +159,19 @@ async def request_stop(session: AsyncSession, generation_id: str, *, owner: Prin
 async def renew_leases(
     session: AsyncSession, generation_ids: Collection[str], *, owner: str, lease: timedelta
 ) -> dict[str, bool]:
-    """Returns those that are still the owner's to run, and whether they are to be stopped."""
-    renewed = (
-        update(Generation)
+    """Returns those that are still the owner's to run, and whether they are to be stopped.
+
+    Locks them in the order in which `write_events` does, so that the two never wait for each other.
+    """
+    held = (
+        select(Generation.id)
         .where(Generation.id.in_(generation_ids), Generation.owner == owner, Generation.status == "running")
-        .values(lease_expires_at=func.now() + literal(lease))
+        .order_by(Generation.id)
+        .with_for_update(key_share=True)
+        .cte("held")
     )
+    renewed = update(Generation).where(Generation.id == held.c.id)
+    renewed = renewed.values(lease_expires_at=func.now() + literal(lease)).execution_options(synchronize_session=False)
     rows = await session.execute(renewed.returning(Generation.id, Generation.stop_requested))
     return {row.id: row.stop_requested for row in rows}
 

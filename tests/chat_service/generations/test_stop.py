@@ -16,8 +16,9 @@ from tests.chat_service.fake_llm import FakeLlm, Gate, answer, done, start
 async def test_a_stopped_answer_keeps_its_text_and_lets_the_model_go(
     start_chat: StartChat, llm: FakeLlm, elsewhere: bool
 ) -> None:
+    """With leases so long that nobody is told at a renewal."""
     llm.will([start(), Delta(content="Enough"), Gate(), done()])
-    async with start_chat() as chat, start_chat() as two:
+    async with start_chat(chat_lease_seconds=600) as chat, start_chat() as two:
         other = two.as_user(**chat.token) if elsewhere else chat
         async with chat.streamed("Oi", conversation_id="conv_1") as events:
             generation_id = (await events.until("start"))["generation_id"]

@@ -49,6 +49,24 @@ async def test_an_answer_goes_on_through_an_outage(start_chat: StartChat, llm: F
     assert shown[-1][1] == "done"
 
 
+async def test_an_outage_longer_than_a_lease_ends_no_answer(
+    start_chat: StartChat, llm: FakeLlm, database_url: str
+) -> None:
+    """Every lease is over when the database comes back: that must not be the end of all answers."""
+    lease = 1.0
+    gate = Gate()
+    llm.will([start(), Delta(content="a"), gate, Delta(content="b"), done()])
+    async with start_chat(chat_lease_seconds=lease) as chat, start_chat(chat_lease_seconds=lease):
+        async with chat.streamed("Oi") as events:
+            await events.until("delta")
+            async with outage(database_url):
+                await asyncio.sleep(2 * lease)  # so long is the outage
+            await asyncio.sleep(lease)  # passes of both replicas
+            gate.open()
+            shown = await events.rest()
+    assert ("".join(event["content"] for _, _, event in shown), shown[-1][1]) == ("b", "done")
+
+
 async def test_what_cannot_be_saved_is_told(
     start_chat: StartChat, llm: FakeLlm, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
