@@ -56,14 +56,17 @@ async def test_an_outage_longer_than_a_lease_ends_no_answer(
     lease = 1.0
     gate = Gate()
     llm.will([start(), Delta(content="a"), gate, Delta(content="b"), done()])
-    async with start_chat(chat_lease_seconds=lease) as chat, start_chat(chat_lease_seconds=lease):
-        async with chat.streamed("Oi") as events:
-            await events.until("delta")
-            async with outage(database_url):
-                await asyncio.sleep(2 * lease)  # so long is the outage
-            await asyncio.sleep(lease)  # passes of both replicas
-            gate.open()
-            shown = await events.rest()
+    async with (
+        start_chat(chat_lease_seconds=lease) as chat,
+        start_chat(chat_lease_seconds=lease),
+        chat.streamed("Oi") as events,
+    ):
+        await events.until("delta")
+        async with outage(database_url):
+            await asyncio.sleep(2 * lease)  # so long is the outage
+        await asyncio.sleep(lease)  # passes of both replicas
+        gate.open()
+        shown = await events.rest()
     assert ("".join(event["content"] for _, _, event in shown), shown[-1][1]) == ("b", "done")
 
 
