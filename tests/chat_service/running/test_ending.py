@@ -56,6 +56,7 @@ async def test_a_draining_service_lets_answers_finish_and_takes_no_new_messages(
 
 async def test_patience_ends(start_chat: StartChat, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "PATIENCE", 0.1)
+    monkeypatch.setattr(drain, "LAST_WORD", 5)
     gate = Gate()
     llm.will([start(), Delta(content="Half an ans"), gate])
     async with start_chat() as chat, chat.streamed("Oi") as events:
