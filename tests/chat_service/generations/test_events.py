@@ -132,6 +132,19 @@ async def test_after_any_sequence_of_a_finished_answer_comes_exactly_the_rest(
         )
 
 
+async def test_an_answer_from_before_there_were_trails_is_told_whole(
+    chat: ChatApi, llm: FakeLlm, sessions: Sessions
+) -> None:
+    llm.will(answer("Olá, ", "mundo"))
+    message = await chat.say("Oi")
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE chat.messages SET trail = NULL WHERE id = :id"), {"id": message["id"]})
+    events = await all_of(chat, message["generation_id"])
+    assert [(sequence, kind) for sequence, kind, _ in events] == [(1, "start"), (2, "delta"), (3, "done")]
+    assert text_of(events) == "Olá, mundo"
+    assert await all_of(chat, message["generation_id"], after=2) == events[2:]
+
+
 async def test_who_has_seen_the_end_is_told_that_nothing_follows(chat: ChatApi, llm: FakeLlm) -> None:
     """204, on which a browser's EventSource comes back no more."""
     async with chat.streamed("Oi") as events:
