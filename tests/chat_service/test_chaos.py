@@ -37,6 +37,8 @@ class Replicas:
 
     def __init__(self, nursery: asyncio.subprocess.Process, chance: random.Random) -> None:
         self.living: dict[int, str] = {}
+        self.born: set[int] = set()
+        """Those that were not killed, ready or not."""
         self._nursery = nursery
         self._asking = asyncio.Lock()
         self._chance = chance
@@ -49,6 +51,7 @@ class Replicas:
         async with self._asking:
             self._nursery.stdin.write(b"%d\n" % port)
             pid = int(await self._nursery.stdout.readline())
+        self.born.add(pid)
         url = f"http://127.0.0.1:{port}"
         async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
             await eventually(lambda: is_healthy(client), what="a replica is healthy", within=20)
@@ -62,7 +65,8 @@ class Replicas:
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
-        del self.living[pid]
+        self.born.discard(pid)
+        self.living.pop(pid, None)
 
     def any(self) -> str:
         return self._chance.choice(list(self.living.values()))
@@ -85,7 +89,7 @@ async def replicas_of(directory: Path, chance: random.Random, **settings: str) -
             await replicas.add()
         yield replicas
     finally:
-        for pid in list(replicas.living):
+        for pid in list(replicas.born):
             replicas.kill(pid)
         nursery.kill()
         await nursery.wait()
@@ -182,7 +186,8 @@ async def test_what_was_accepted_or_shown_survives_thirty_kills(
                 replicas.kill_one()
                 coming.add(asyncio.create_task(replicas.add()))
             over.set()
-            await asyncio.gather(*talking, *coming)
+            await asyncio.gather(*coming)
+            await asyncio.gather(*talking)
             async with httpx2.AsyncClient(base_url=replicas.any(), trust_env=False) as http:
                 ends = Counter([end for client in clients for end in await checked(client, http)])
     assert ends["completed"] > 0
