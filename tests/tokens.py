@@ -38,6 +38,10 @@ class StaticKeys(KeySource):
         return PyJWK(PUBLIC_JWK) if kid == KID else None
 
 
+WHOLE_RUN = int(time.time()) + 6 * 3600
+"""`exp` of a token that is made when the tests are collected, and may be shown an hour later."""
+
+
 def make_token(
     *,
     scopes: str = ALL_SCOPES,

@@ -14,9 +14,9 @@ from shared.auth.services import service_authorization
 from shared.upstreams import InProcessUpstream, Upstreams
 from tests.api_gateway.conftest import silent_service
 from tests.serving import served
-from tests.tokens import PUBLIC_JWK, SECRET, bearer
+from tests.tokens import PUBLIC_JWK, SECRET, WHOLE_RUN, bearer
 
-CREDENTIALS = [bearer()["authorization"], service_authorization(SECRET, "chat")]
+CREDENTIALS = [bearer(exp=WHOLE_RUN)["authorization"], service_authorization(SECRET, "chat")]
 
 
 class Auth:

@@ -6,9 +6,9 @@ import pytest
 
 from tests.llm_service.serving import SURFACES, asking, row, serving
 from tests.simulators.openai import OpenAISimulator
-from tests.tokens import bearer
+from tests.tokens import WHOLE_RUN, bearer
 
-LIMITED = bearer(policy={"models": ["gpt-4o", "cheap"]})
+LIMITED = bearer(policy={"models": ["gpt-4o", "cheap"]}, exp=WHOLE_RUN)
 ROUTES = {"auto": ["gpt-4"], "cheap": ["gpt-4"]}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.auth import Principal, TokenVerifier
 from shared.auth.tokens import ALGORITHM, LONGEST_TOKEN, TOKEN_TYPE
 from shared.errors import Unauthorized
-from tests.tokens import ISSUER, KID, PRIVATE_KEY, StaticKeys, make_token
+from tests.tokens import ISSUER, KID, PRIVATE_KEY, WHOLE_RUN, StaticKeys, make_token
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -25,7 +25,7 @@ CLAIMS = st.sampled_from(
     ["iss", "aud", "sub", "client_id", "iat", "nbf", "exp", "jti", "scope", "sid", "org", "policy", "act"]
 )
 BASE64 = string.ascii_letters + string.digits + "-_"
-GOOD = make_token()
+GOOD = make_token(exp=WHOLE_RUN)
 DEEP = b"[" * 5000
 
 

@@ -15,10 +15,10 @@ from tests.chat_service.api import eventually
 from tests.llm_service.accounts.books import requests
 from tests.llm_service.serving import SURFACES, asking, row, serving
 from tests.simulators.openai import OpenAISimulator
-from tests.tokens import bearer
+from tests.tokens import WHOLE_RUN, bearer
 
 CHAT = SURFACES[0]
-ADMIN = bearer(scopes="usage:read admin", user_id="usr_admin")
+ADMIN = bearer(scopes="usage:read admin", user_id="usr_admin", exp=WHOLE_RUN)
 USAGE, REQUESTS = "/api/llm/usage", "/api/llm/requests"
 
 

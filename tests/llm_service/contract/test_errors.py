@@ -15,7 +15,7 @@ from tests.llm_service.contract.scenarios import ASKED, user
 from tests.llm_service.contract.surfaces import SURFACES, Surface
 from tests.simulators.faults import NAMED
 
-SHORT = {"connect": 1, "headers": 0.6, "first_content": 0.6, "gap": 0.6}
+SHORT = {"connect": 1, "headers": 1.2, "first_content": 1.2, "gap": 1.2}
 """Seconds."""
 TOLD: dict[str, tuple[int, str]] = {
     "400": (400, "provider_rejected_request"),
