@@ -1,4 +1,4 @@
-"""Two kinds of loop, which must be empty after each test."""
+"""The loop that services run on, which must be empty after each test."""
 
 import asyncio
 import gc
@@ -10,8 +10,7 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """uvloop is what services run on; asyncio's own is what Windows has."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="function")
