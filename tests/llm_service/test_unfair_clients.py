@@ -122,3 +122,26 @@ async def test_names_of_fallbacks_are_bounded_like_the_models(tmp_path: Path) ->
         answer = await llm.post(SURFACES[1], json=asking(fallbacks=["x" * 100_000]))
     assert answer.status_code == 422
     assert len(answer.content) < 2000
+
+
+@pytest.mark.parametrize("told", [10, 10.0, "10", "1e1"])
+@pytest.mark.parametrize("field", ["n", "best_of"])
+def test_choices_are_reserved_for_however_their_number_is_written(field: str, told: Any) -> None:
+    assert most_output_tokens({"max_tokens": 50, field: told}, longest=None) == 500
+
+
+@pytest.mark.parametrize("name", ["Model", "MODEL", "model\u017f", "Max_Tokens", "N"])
+async def test_a_name_that_some_provider_may_read_as_another_is_refused(name: str, tmp_path: Path) -> None:
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
+        answer = await llm.post(SURFACES[0], json=asking() | {name: "gpt-4"})
+        assert sim.requests == [] or all(request.method == "GET" for request in sim.requests)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize("models", ["gpt-4", {"0": "gpt-4"}, [["gpt-4"]], [{"model": "gpt-4"}]])
+async def test_models_that_are_no_names_are_none_that_a_key_may_use(models: Any, tmp_path: Path) -> None:
+    key = bearer(policy={"models": ["gpt-4o"]})
+    async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
+        answer = await llm.post(SURFACES[0], json=asking(model="gpt-4o", models=models), headers=key)
+    assert answer.status_code == 403

@@ -61,10 +61,17 @@ def _of_file(value: str) -> int:
 def most_output_tokens(body: dict[str, Any], *, longest: int | None) -> int:
     """Of all choices together; `longest` is the model's longest answer, if known."""
     given = [body[name] for name in LIMITS if type(body.get(name)) is int and body[name] > 0]
-    choices = body.get("n")
     most = max(given, default=longest or LONGEST_UNKNOWN)  # which of two a provider heeds is not known
     most = min(most, longest or most)
-    return most * (choices if isinstance(choices, int) and choices > 0 else 1)
+    return most * max(_whole(body.get("n")), _whole(body.get("best_of")))
+
+
+def _whole(told: Any) -> int:
+    """As a provider may read it that takes "50" or 50.0 for a number; at least 1."""
+    try:
+        return max(1, int(float(told)))
+    except (TypeError, ValueError, OverflowError):
+        return 1
 
 
 def sets_output_limit(body: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from llm_service.canonical.losses import Losses
 from llm_service.canonical.request import Audio, CompletionRequest, Document, Image, Part, ToolResult
 from llm_service.canonical.tokens import json_tokens, request_tokens
-from llm_service.dialects.base import Body, Dialect, RawBody
+from llm_service.dialects.base import OURS, Body, Dialect, RawBody
 from shared.errors import MalformedRequest, Unprocessable, json_pointer
 
 Need: TypeAlias = Literal["image", "audio", "document", "tools", "json_schema", "thinking"]
@@ -78,7 +78,10 @@ class Ingress:
         self.dialect = dialect
         self.raw = raw
         self.limited = False  # whether a limit of output tokens in `body` is ours
-        self.headers = {name: value for name, value in (headers or {}).items() if name in dialect.headers}
+        self.headers: dict[str, str] = {}
+        for name, value in (headers or {}).items():
+            if name in dialect.headers:  # lines of one name are one list (RFC 9110 §5.3)
+                self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         if wrong := [name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())]:
             raise MalformedRequest(f"The header {wrong[0]} must be plain ASCII.")
         self._peek = _peeked(raw, dialect)
@@ -131,9 +134,10 @@ class Ingress:
 
     @property
     def fields(self) -> RawBody:
-        """All of it, with no field looked into: what is only passed on need not be understood."""
+        """All of it, with no field looked into: what is only passed on need not be understood. Raises Unprocessable."""
         if self._fields is None:
             self._fields = _FIELDS.decode(self.raw)
+            _refuse_namesakes(self._fields)
         return self._fields
 
     @cached_property
@@ -222,6 +226,24 @@ def _peeked(raw: bytes, dialect: Dialect) -> Peek:
         return _PEEK.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _peek(dialect.ours(_object(raw)))  # its own word for one of our fields, or a mistake that can be named
+
+
+LOOKED_AT = frozenset(
+    {
+        *("model", "models", "messages", "stream", "stream_options", "n", "best_of", "max_tokens", "tools"),
+        *("max_completion_tokens", *OURS),
+    }
+)
+"""Fields by which it is decided who may ask, and what is reserved."""
+
+
+def _refuse_namesakes(fields: RawBody) -> None:
+    """Some providers read names whatever their case (Go's encoding/json does): then `Model` would win over `model`."""
+    for name in fields.keys() - LOOKED_AT:
+        if name.casefold() in LOOKED_AT:
+            detail = f"Write {name.casefold()}: a name with other letters may be read in its place."
+            errors = [{"pointer": json_pointer([name]), "in": "body", "detail": detail}]
+            raise Unprocessable(f"body {json_pointer([name])}: {detail}", errors=errors, param=name)
 
 
 def _object(raw: bytes) -> Body:

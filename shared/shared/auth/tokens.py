@@ -127,7 +127,7 @@ class TokenVerifier:
 def bearer_token(authorization: str | None) -> str | None:
     """The credential of an `Authorization: Bearer …` header (RFC 6750 §2.1), or None if it is not one."""
     scheme, _, credential = (authorization or "").partition(" ")
-    credential = credential.strip()
+    credential = credential.strip(" \t")
     return credential if scheme.lower() == "bearer" and credential else None
 
 

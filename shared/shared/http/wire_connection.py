@@ -232,7 +232,9 @@ class Connection(asyncio.Protocol):
         if self._head_only and not self._ended:  # the parser waits for the body that a HEAD's length speaks of
             self._parser = httptools.HttpResponseParser(self)
             self._ended = True
-        if self._keep_alive and self._ended and not self._surplus and self._pump is None:
+        assert self.transport is not None
+        unread = self.transport.get_write_buffer_size()  # the next request would wait behind what is not taken
+        if self._keep_alive and self._ended and not (self._surplus or unread or self._pump is not None):
             self._pool.take_back(self)
         else:
             self.abort()

@@ -35,9 +35,10 @@ class OpenAIDialect(Dialect):
         return _addressed(body, options, model=model, stream=stream)
 
     def further_models(self, body: Body) -> list[str]:
-        """OpenRouter's `models`, which it falls back to."""
+        """OpenRouter's `models`, which it falls back to; what is no name there is none that anybody may use."""
         models = body.get("models")
-        return [model for model in models if isinstance(model, str)] if isinstance(models, list) else []
+        named = models if isinstance(models, list) else [] if models is None else [models]
+        return [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in named]
 
     def stream_parser(self) -> StreamParser:
         return OpenAIStreamParser()

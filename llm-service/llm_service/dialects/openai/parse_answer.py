@@ -157,7 +157,7 @@ class OpenAIStreamParser(StreamParser):
             yield from _said(choices[0].get("delta") or {}, self._content)
             yield from _finished(choices[0])
         usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
-        if usage:
+        if usage and _counts(usage):
             yield UsageCounted(_usage(usage))
 
 
@@ -171,7 +171,7 @@ def parse_answer(body: bytes, *, content: Content = _plain) -> tuple[Event, ...]
     try:
         choice = answer["choices"][0]
         events = [_started(answer), *_said(choice["message"], content, whole=True), *_finished(choice, default="stop")]
-        if usage := answer.get("usage"):
+        if (usage := answer.get("usage")) and _counts(usage):
             events.append(UsageCounted(_usage(usage)))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         raise unreadable(body) from None
@@ -275,6 +275,11 @@ def _text(content: Any) -> str:
     return content
 
 
+def _counts(usage: Json) -> bool:
+    """Whether anything was counted: some servers send the object with nothing in it."""
+    return usage.get("prompt_tokens") is not None or usage.get("completion_tokens") is not None
+
+
 def _usage(usage: Json) -> Usage:
     """Some compatible servers (Gemini's, xAI's) leave reasoning out of `completion_tokens`, and only `total_tokens`
     has it, whether they tell it by itself or not."""
@@ -285,7 +290,7 @@ def _usage(usage: Json) -> Usage:
     return Usage(
         input_tokens=asked,
         output_tokens=said + unsaid,
-        cached_input_tokens=int(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
+        cached_input_tokens=min(asked, int(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0)),
         cache_write_tokens=int(prompt.get("cache_write_tokens") or 0),
         reasoning_tokens=max(int(completion.get("reasoning_tokens") or 0), unsaid),
         input_audio_tokens=int(prompt.get("audio_tokens") or 0),

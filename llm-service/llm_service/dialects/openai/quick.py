@@ -81,6 +81,8 @@ def words_only(body: bytes) -> tuple[Event, ...] | None:
     if not text or told.total_tokens > told.prompt_tokens + told.completion_tokens:
         return None
     prompt = told.prompt_tokens_details or _NO_PROMPT
+    if prompt.cached_tokens > told.prompt_tokens:
+        return None
     completion = told.completion_tokens_details or _NO_COMPLETION
     usage = Usage(
         input_tokens=told.prompt_tokens,
