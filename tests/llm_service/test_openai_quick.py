@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_service.canonical.events import Event
+from llm_service.canonical.events import Event, UsageCounted
 from llm_service.dialects import OPENAI
 from llm_service.dialects.openai.quick import words_only
 from tests.llm_service.recordings import Recording, recordings
@@ -43,6 +43,11 @@ def slowly(body: bytes) -> tuple[Event, ...]:
 def test_words_are_read_quickly_and_say_the_same() -> None:
     body = json.dumps(ANSWER).encode()
     assert words_only(body) == slowly(body)
+
+
+def test_usage_in_which_nothing_was_counted_is_none() -> None:
+    body = json.dumps({**ANSWER, "usage": dict.fromkeys(USAGE)}).encode()
+    assert not any(isinstance(event, UsageCounted) for event in OPENAI.parse_answer(body))
 
 
 @given(

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 
 from llm_service.accounting.estimates import estimated_tokens, most_output_tokens, sets_output_limit
 from llm_service.canonical.tokens import json_tokens
+from llm_service.dialects import ANTHROPIC
+from llm_service.dialects.ingress import Ingress
 from llm_service.routing.breaker import FAILURES
 from tests.llm_service.serving import SURFACES, asking, row, serving
 from tests.simulators.anthropic import AnthropicSimulator
@@ -145,3 +148,9 @@ async def test_models_that_are_no_names_are_none_that_a_key_may_use(models: Any,
     async with OpenAISimulator() as sim, serving(tmp_path, {"openai": row(sim)}) as llm:
         answer = await llm.post(SURFACES[0], json=asking(model="gpt-4o", models=models), headers=key)
     assert answer.status_code == 403
+
+
+def test_lines_of_one_header_are_one_list() -> None:
+    lines = Headers(raw=[(b"anthropic-beta", b"a-1"), (b"anthropic-beta", b"b-2")])
+    body = b'{"messages": [{"role": "user", "content": "x"}]}'
+    assert Ingress(body, dialect=ANTHROPIC, headers=lines).headers == {"anthropic-beta": "a-1, b-2"}
