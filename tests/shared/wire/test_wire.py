@@ -215,6 +215,18 @@ async def test_an_early_answer_ends_the_sending_and_the_connection() -> None:
         await asyncio.wait_for(server.all_gone.wait(), 5)
 
 
+async def test_a_connection_that_has_not_taken_all_of_a_request_is_not_used_again() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno")
+        await peer.gone()
+
+    async with wired(script) as (wire, server):
+        for _ in range(2):
+            assert await asyncio.wait_for(call(wire, body=bytes(32_000_000)), 5) == (400, b"no")
+        await asyncio.wait_for(server.all_gone.wait(), 5)
+
+
 async def test_what_the_body_raises_is_raised_to_the_caller() -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"a"
