@@ -33,12 +33,7 @@ class ConversationService:
 
     async def find(self, conversation_id: str, *, owner: Principal) -> Conversation:
         """Raises ConversationNotFound, also for what belongs to someone else."""
-        if not re.fullmatch(CONVERSATION_ID, conversation_id):
-            raise ConversationNotFound
-        conversation = await repository.find_conversation(self._session, conversation_id, owner=owner)
-        if conversation is None:
-            raise ConversationNotFound
-        return conversation
+        return await self._found(conversation_id, owner=owner, lock=False)
 
     async def create(self, body: ConversationCreate, *, owner: Principal) -> ConversationView:
         """Raises ConversationExists."""
@@ -81,9 +76,13 @@ class ConversationService:
         return Page(data=[ConversationView.model_validate(each) for each in shown], next_cursor=next_cursor)
 
     async def _lock(self, conversation_id: str, *, owner: Principal) -> Conversation:
+        return await self._found(conversation_id, owner=owner, lock=True)
+
+    async def _found(self, conversation_id: str, *, owner: Principal, lock: bool) -> Conversation:
         if not re.fullmatch(CONVERSATION_ID, conversation_id):
             raise ConversationNotFound
-        conversation = await repository.lock_conversation(self._session, conversation_id, owner=owner)
+        look = repository.lock_conversation if lock else repository.find_conversation
+        conversation = await look(self._session, conversation_id, owner=owner)
         if conversation is None:
             raise ConversationNotFound
         return conversation
